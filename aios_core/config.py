@@ -1,0 +1,80 @@
+"""Configuration of the network and of a capture: frozen dataclasses whose defaults are the published model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """A ResNet. The defaults are ResNet-50 as published."""
+
+    block: str = "bottleneck"
+    """'bottleneck' (expansion 4) or 'basic'."""
+    depths: tuple[int, ...] = (3, 4, 6, 3)
+    """Residual blocks in layer1..layer4."""
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    """Channels inside the blocks of layer1..layer4 (bottleneck outputs are four times as wide)."""
+    stem_width: int = 64
+    """Channels of the 7x7 stem."""
+    frozen_norm: bool = True
+    """Batch norms hold fixed statistics and are not trained (published); False trains them."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """AiOS. The defaults are the published sizes (paper section 3; INTEROP)."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    hidden_dim: int = 256
+    heads: int = 8
+    sampling_points: int = 4
+    """Sampling points per head and level of deformable attention."""
+    feedforward_dim: int = 2048
+    encoder_layers: int = 6
+    queries: int = 900
+    """Box queries of the first decoder stage."""
+    people: int = 100
+    """Queries kept after the first stage; each becomes a person."""
+    box_layers: int = 2
+    """Decoder layers with body boxes only."""
+    body_layers: int = 2
+    """Decoder layers with body joints and part boxes added."""
+    whole_body_layers: int = 2
+    """Decoder layers with hand and face joints added."""
+    classes: int = 2
+    """Class logits per query; class 1 is 'person' in the published model."""
+    mlp_dim: int = 256
+    """Hidden width of the SMPL-X heads (the box and joint heads use hidden_dim)."""
+    learned_content: bool = False
+    """First queries start from a learned vector instead of the memory token they were selected at."""
+    camera_focal_px: float = 5000.0
+    """Focal length of the predicted camera, pixels of the resized picture."""
+    box_relative_camera: bool = False
+    """The camera head's numbers are relative to the person's box instead of to the picture."""
+    body_family: str = "smplx"
+    """Whose betas and expressions the heads predict: 'smplx' or 'open'."""
+    hands_relative_to_mean: bool = True
+    """Predicted hand axis-angles are relative to SMPL-X's mean hand (true of the published checkpoint)."""
+    short_side: int = 800
+    """Pictures are resized to this shorter side ..."""
+    long_side: int = 1333
+    """... unless the longer side would exceed this."""
+
+
+AIOS = ModelConfig()
+"""The published model."""
+
+OPEN = ModelConfig(
+    backbone=BackboneConfig(
+        block="basic", depths=(2, 2, 2, 2), widths=(32, 64, 128, 256), stem_width=32, frozen_norm=False
+    ),
+    hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=20, mlp_dim=256,
+    learned_content=True, camera_focal_px=1000.0, box_relative_camera=True, body_family="open",
+    hands_relative_to_mean=False, short_side=256, long_side=426,
+)  # fmt: skip
+"""The compact model trained by `training/` and shipped."""
+
+PRESETS = {"aios": AIOS, "open": OPEN}
+
+__all__ = ["AIOS", "OPEN", "PRESETS", "BackboneConfig", "ModelConfig", "replace"]

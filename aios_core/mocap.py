@@ -1,0 +1,217 @@
+"""Mocap: the people found in one piece of footage, and the one contract between the network and Blender.
+
+A `Mocap` holds the footage's clock and camera and one `Track` per person. It is saved as a `.npz` without
+pickles, carries a version, and needs nothing but numpy, so that it can be imported, re-timed and re-smoothed
+without running the network again.
+
+Camera frame: x right, y down, z forward, metres. Rotations are axis-angle in radians with SMPL-X's names;
+hands are absolute (flat hand = zero). A frame in which a person is not seen is absent from the track: a gap,
+never a zero pose.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from aios_core.errors import MocapFileError, OutputError
+
+FORMAT = "aios-mocap"
+VERSION = 1
+
+MEASURED, INTERPOLATED, IMPUTED = 0, 1, 2
+"""How a key came to be (`Track.key_kinds`)."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera without distortion, fixed for the whole clip."""
+
+    focal_px: float
+    """Focal length, pixels of the (upright) footage, the same for both axes."""
+    center_px: tuple[float, float]
+    """Principal point (x, y), pixels from the footage's top left corner."""
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Pixels (..., 2) of points (..., 3) in camera space."""
+        return points[..., :2] / points[..., 2:] * self.focal_px + np.asarray(self.center_px)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One person over time: N keys, one for each frame in which the person was found.
+
+    Track arrays are float32 unless noted; N = len(frames).
+    """
+
+    id: int
+    name: str
+    frames: np.ndarray
+    """(N,) int32, strictly increasing indices into the Mocap's frames; a missing index is a gap."""
+    global_orient: np.ndarray
+    """(N, 3) axis-angle of the pelvis, camera frame."""
+    body_pose: np.ndarray
+    """(N, 21, 3) axis-angle, SMPL-X joints 1..21 relative to their parents."""
+    left_hand_pose: np.ndarray
+    """(N, 15, 3) axis-angle, absolute; SMPL-X order index, middle, pinky, ring, thumb."""
+    right_hand_pose: np.ndarray
+    """(N, 15, 3) as the left."""
+    jaw_pose: np.ndarray
+    """(N, 3) axis-angle."""
+    expression: np.ndarray
+    """(N, 10) coefficients of the body family in `Mocap.body_family`."""
+    betas: np.ndarray
+    """(10,) shape coefficients of the body family, one shape for the whole track."""
+    transl: np.ndarray
+    """(N, 3) metres, camera frame: added to the body as it comes out of the body model."""
+    scores: np.ndarray
+    """(N,) the network's confidence in this person in this frame, 0..1."""
+    boxes_xyxy_px: np.ndarray
+    """(N, 4) pixels of the footage."""
+    keypoints_px: np.ndarray
+    """(N, 17, 2) COCO keypoints found by the network, pixels of the footage."""
+    key_kinds: np.ndarray
+    """(N,) uint8: MEASURED, INTERPOLATED or IMPUTED."""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Frame ranges [start, stop) inside the track's span in which the person is missing."""
+        jumps = np.flatnonzero(np.diff(self.frames) > 1)
+        return [(int(self.frames[i]) + 1, int(self.frames[i + 1])) for i in jumps]
+
+
+@dataclass(frozen=True)
+class Mocap:
+    """Everything found in one piece of footage. See the module's docstring for frames and units."""
+
+    source: str
+    """Path of the footage as it was given."""
+    source_kind: str
+    """'image', 'sequence' or 'video'."""
+    width: int
+    height: int
+    """Size of the upright footage (after EXIF or container rotation), pixels."""
+    fps: Fraction
+    """Frames per second as an exact fraction (30000/1001 for 29.97)."""
+    timestamps: np.ndarray
+    """(T,) float64, seconds from the first frame of the clip."""
+    camera: Camera
+    weights: str
+    """Name of the weights that made it: 'open', 'aios' or a file's name."""
+    body_family: str
+    """'open' or 'smplx': whose betas and expression coefficients these are."""
+    gender: str = "neutral"
+    tracks: tuple[Track, ...] = ()
+    version: int = field(default=VERSION)
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames T of the footage that were looked at."""
+        return len(self.timestamps)
+
+
+_TRACK_SHAPES = {
+    "frames": (-1,), "global_orient": (-1, 3), "body_pose": (-1, 21, 3), "left_hand_pose": (-1, 15, 3),
+    "right_hand_pose": (-1, 15, 3), "jaw_pose": (-1, 3), "expression": (-1, 10), "betas": (10,),
+    "transl": (-1, 3), "scores": (-1,), "boxes_xyxy_px": (-1, 4), "keypoints_px": (-1, 17, 2), "key_kinds": (-1,),
+}  # fmt: skip
+_TRACK_DTYPES = {"frames": np.int32, "key_kinds": np.uint8}
+
+
+def check(mocap: Mocap) -> None:
+    """Raise MocapFileError when an array has the wrong shape, is not finite, or frames are out of order."""
+    for track in mocap.tracks:
+        for name, shape in _TRACK_SHAPES.items():
+            array = getattr(track, name)
+            wanted = tuple(len(track.frames) if n == -1 else n for n in shape)
+            if array.shape != wanted:
+                raise MocapFileError(f"Track {track.id}: {name} has shape {array.shape}, not {wanted}.")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise MocapFileError(f"Track {track.id}: {name} holds values that are not finite.")
+        frames = track.frames
+        if len(frames) and (np.any(np.diff(frames) < 1) or frames[0] < 0 or frames[-1] >= mocap.frame_count):
+            raise MocapFileError(f"Track {track.id}: frames must increase within 0..{mocap.frame_count - 1}.")
+
+
+def save(mocap: Mocap, path: str | os.PathLike) -> Path:
+    """Write the Mocap to `path` as .npz, whole or not at all, and return the path.
+
+    Raises:
+        MocapFileError: an array of the Mocap has the wrong shape.
+        OutputError: the file cannot be written.
+    """
+    check(mocap)
+    path = Path(path)
+    header = {
+        "format": FORMAT, "version": mocap.version, "source": mocap.source, "source_kind": mocap.source_kind,
+        "width": mocap.width, "height": mocap.height, "fps": [mocap.fps.numerator, mocap.fps.denominator],
+        "focal_px": mocap.camera.focal_px, "center_px": list(mocap.camera.center_px), "weights": mocap.weights,
+        "body_family": mocap.body_family, "gender": mocap.gender,
+        "tracks": [{"id": track.id, "name": track.name} for track in mocap.tracks],
+    }  # fmt: skip
+    arrays = {"header": np.array(json.dumps(header)), "timestamps": np.asarray(mocap.timestamps, np.float64)}
+    for i, track in enumerate(mocap.tracks):
+        for name in _TRACK_SHAPES:
+            arrays[f"track{i}.{name}"] = getattr(track, name).astype(_TRACK_DTYPES.get(name, np.float32))
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            np.savez_compressed(file, **arrays)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+    return path
+
+
+def load(path: str | os.PathLike) -> Mocap:
+    """The Mocap saved at `path`.
+
+    Raises:
+        MocapFileError: no such file, not a Mocap, damaged, or written by a newer version.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            header = json.loads(str(stored["header"]))
+            if header.get("format") != FORMAT:
+                raise MocapFileError(f"{path} is not a Mocap file.")
+            if header["version"] > VERSION:
+                raise MocapFileError(
+                    f"{path} was written by a newer version (format {header['version']}, known {VERSION}): update."
+                )
+            tracks = tuple(
+                Track(**known, **{name: stored[f"track{i}.{name}"] for name in _TRACK_SHAPES})
+                for i, known in enumerate(header["tracks"])
+            )
+            timestamps = stored["timestamps"]
+    except FileNotFoundError as error:
+        raise MocapFileError(f"No such Mocap file: {path}.") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise MocapFileError(f"{path} is not a Mocap file or is damaged ({error}).") from error
+    try:
+        mocap = Mocap(
+            source=header["source"], source_kind=header["source_kind"], width=int(header["width"]),
+            height=int(header["height"]), fps=Fraction(*header["fps"]), timestamps=timestamps,
+            camera=Camera(float(header["focal_px"]), tuple(header["center_px"])), weights=header["weights"],
+            body_family=header["body_family"], gender=header["gender"], tracks=tracks, version=header["version"],
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise MocapFileError(f"{path}: the header is damaged ({error}).") from error
+    check(mocap)
+    return mocap
+
+
+assert set(_TRACK_SHAPES) | {"id", "name"} == {f.name for f in fields(Track)}
