@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zipfile
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
@@ -21,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aios_core.errors import MocapFileError, OutputError
+from aios_core.errors import MocapFileError
+from aios_core.output import whole_file
 
 FORMAT = "aios-mocap"
 VERSION = 1
@@ -162,17 +162,8 @@ def save(mocap: Mocap, path: str | os.PathLike) -> Path:
     for i, track in enumerate(mocap.tracks):
         for name in _TRACK_SHAPES:
             arrays[f"track{i}.{name}"] = getattr(track, name).astype(_TRACK_DTYPES.get(name, np.float32))
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            np.savez_compressed(file, **arrays)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
     return path
 
 

@@ -1,0 +1,137 @@
+"""Jobs: the network in a process of its own, started, watched and cancelled from anywhere, Blender included.
+
+A job runs `python -m aios_core ... --progress json`, which prints one JSON event a line. A reader thread fills a
+queue; `Job.poll()` empties it without waiting, so a timer in a window and a plain loop in the background both
+work. Needs the standard library only: importing this module never imports torch.
+
+Events are dictionaries with an "event" key:
+    {"event": "progress", "stage": str, "done": int, "total": int | None, "people": int, "fps": float, "eta": float | None}
+    {"event": "warning", "message": str}
+    {"event": "done", "output": str, "people": int}
+    {"event": "error", "message": str}
+The last event of every job is "done", "error" or "cancelled".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+FINAL_EVENTS = frozenset({"done", "error", "cancelled"})
+
+
+def estimate_command(
+    python: str | os.PathLike, footage: str | os.PathLike, output: str | os.PathLike, options: Iterable[str] = ()
+) -> list[str]:
+    """The command line of a job that writes the Mocap of `footage` to `output`.
+
+    `options` are further options of `aios estimate`, such as ("--threshold", "0.4").
+    """
+    return [
+        str(python), "-m", "aios_core", "estimate", str(footage), "-o", str(output),
+        "--progress", "json", "--exit-with-parent", *map(str, options),
+    ]  # fmt: skip
+
+
+class Job:
+    """A running command that reports its progress as JSON lines."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str] | None = None):
+        """Start `command`; failures to start become an error event, not an exception."""
+        self.command = list(command)
+        self._events: queue.SimpleQueue[dict] = queue.SimpleQueue()
+        self._stderr_tail: deque[str] = deque(maxlen=20)
+        self._cancelled = False
+        self._finished = False
+        self._process: subprocess.Popen | None = None
+        try:
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                encoding="utf-8", errors="replace", env=environment,
+            )  # fmt: skip
+        except OSError as error:
+            self._events.put({"event": "error", "message": f"Cannot start {self.command[0]}: {error.strerror}."})
+            return
+        self._stderr_reader = threading.Thread(target=self._read_stderr, daemon=True)
+        self._stderr_reader.start()
+        threading.Thread(target=self._read_stdout, daemon=True).start()
+
+    @property
+    def running(self) -> bool:
+        """True until the job's last event has been polled."""
+        return not self._finished
+
+    @property
+    def log(self) -> str:
+        """The last lines of the process's error output."""
+        return "\n".join(self._stderr_tail)
+
+    def poll(self) -> list[dict]:
+        """Every event since the last call, oldest first; never waits."""
+        events = []
+        while not self._finished:
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                break
+            events.append(event)
+            self._finished = event["event"] in FINAL_EVENTS
+        return events
+
+    def wait(self) -> dict:
+        """Block until the job ends; the last event."""
+        while True:
+            event = self._events.get()
+            if event["event"] in FINAL_EVENTS:
+                self._finished = True
+                return event
+
+    def cancel(self, grace_seconds: float = 5.0) -> None:
+        """Ask the process to stop, and end it if it has not stopped after `grace_seconds`; returns at once."""
+        self._cancelled = True
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            killer = threading.Timer(grace_seconds, self._process.kill)
+            killer.daemon = True
+            killer.start()
+
+    def _read_stderr(self) -> None:
+        for line in self._process.stderr:
+            self._stderr_tail.append(line.rstrip())
+
+    def _read_stdout(self) -> None:
+        last = None
+        for line in self._process.stdout:
+            event = parse_event(line)
+            if event is None:
+                self._stderr_tail.append(line.rstrip())
+            elif event["event"] in FINAL_EVENTS:
+                last = event
+            else:
+                self._events.put(event)
+        code = self._process.wait()
+        self._stderr_reader.join()
+        self._process.stdin.close()
+        self._events.put(self._final_event(code, last))
+
+    def _final_event(self, code: int, last: dict | None) -> dict:
+        if last is not None and (last["event"] != "done" or code == 0):
+            return last
+        if self._cancelled:
+            return {"event": "cancelled"}
+        reason = next((line for line in reversed(self._stderr_tail) if line.strip()), f"exit code {code}")
+        return {"event": "error", "message": f"The capture process stopped: {reason}"}
+
+
+def parse_event(line: str) -> dict | None:
+    """The event on a line of output, or None when the line is something else."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None

@@ -1,0 +1,53 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aios_core.errors import OutputError
+
+
+def check_writable(path: str | os.PathLike) -> Path:
+    """`path` as a Path, after making sure that a file can be written there; call it before long work.
+
+    Raises:
+        OutputError: it is a folder, its folder does not exist, or writing is not permitted.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"Cannot write {path}: it is a folder.")
+    if not path.parent.is_dir():
+        raise OutputError(f"Cannot write {path}: the folder {path.parent} does not exist.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"Cannot write {path}: the file is read-only.")
+    return path
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path beside `path`, with its suffix, renamed to `path` when the block ends without an error.
+
+    Raises:
+        OutputError: the file cannot be written; whatever was at `path` before is untouched.
+    """
+    path = check_writable(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
