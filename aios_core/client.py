@@ -5,7 +5,8 @@ queue; `Job.poll()` empties it without waiting, so a timer in a window and a pla
 work. Needs the standard library only: importing this module never imports torch.
 
 Events are dictionaries with an "event" key:
-    {"event": "progress", "stage": str, "done": int, "total": int | None, "people": int, "fps": float, "eta": float | None}
+    {"event": "progress", "stage": str, "done": int, "total": int | None, "people": int,
+     "fps": float, "eta": float | None}
     {"event": "warning", "message": str}
     {"event": "done", "output": str, "people": int}
     {"event": "error", "message": str}

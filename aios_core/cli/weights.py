@@ -1,0 +1,73 @@
+"""`aios weights`: which weights there are, where they come from, whether a file is sound, conversion."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from aios_core.output import check_writable
+
+OPEN_TERMS = """\
+open   shipped with this package.
+       Trained by training/ on synthetic people only (CC0 and free assets); free for any use, also commercial,
+       under GPL-3.0-or-later. Predicts shape and expression of the open body."""
+
+AIOS_TERMS = """\
+aios   the published AiOS checkpoint (CVPR 2024): your own download, not shipped.
+       Get aios_checkpoint.pth from the authors' project page (search for "AiOS: All-in-One-Stage Expressive Human
+       Pose and Shape Estimation"). Its licence (S-Lab License 1.0) allows non-commercial use only.
+       Point at it with --weights /path/to/aios_checkpoint.pth, or set AIOS_CHECKPOINT=/path/to/aios_checkpoint.pth
+       and use --weights aios. It predicts shape and expression of SMPL-X: add --body with your own SMPL-X file
+       (see `aios body list`). Check a download with `aios weights check FILE`."""
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add `aios weights` and its subcommands."""
+    weights = commands.add_parser("weights", help="list, check and convert network weights")
+    verbs = weights.add_subparsers(dest="verb", required=True, metavar="VERB")
+    listing = verbs.add_parser(
+        "list", help="which weights can be used, where they come from, what their licence allows"
+    )
+    listing.set_defaults(run=list_weights)
+    check = verbs.add_parser("check", help="say whether a file holds usable weights, and what is missing")
+    check.add_argument("file", help="a .pth or .safetensors file, or 'open' or 'aios'")
+    check.set_defaults(run=check_weights)
+    convert = verbs.add_parser("convert", help="rewrite a checkpoint as a small, safe .safetensors file")
+    convert.add_argument("file", help="a .pth or .safetensors file")
+    convert.add_argument("-o", "--output", required=True, help="the .safetensors file to write")
+    convert.add_argument("--full-precision", action="store_true", help="keep float32 instead of float16")
+    convert.set_defaults(run=convert_weights)
+
+
+def list_weights(_options: argparse.Namespace) -> None:
+    """Print the weights that can be used, their origin and terms."""
+    from aios_core.model.checkpoint import find_weights
+
+    print(OPEN_TERMS)
+    print(f"       File: {find_weights('open')}\n")
+    print(AIOS_TERMS)
+    print(f"       Found: {os.environ.get('AIOS_CHECKPOINT') or 'no (AIOS_CHECKPOINT is not set)'}")
+
+
+def check_weights(options: argparse.Namespace) -> None:
+    """Build the model with a weights file and print what it is."""
+    from aios_core.model.checkpoint import build_model, find_weights
+
+    path = find_weights(options.file)
+    model = build_model(path)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    config = model.config
+    print(
+        f"{path}: complete. {count / 1e6:.1f} million parameters, pictures at {config.short_side}x{config.long_side}, "
+        f"up to {config.people} people, {config.body_family} body, {Path(path).stat().st_size / 2**20:.1f} MiB."
+    )
+
+
+def convert_weights(options: argparse.Namespace) -> None:
+    """Write a checkpoint as .safetensors with its configuration inside."""
+    output = check_writable(options.output)
+    from aios_core.model.checkpoint import build_model, find_weights, save_weights
+
+    save_weights(build_model(find_weights(options.file)), output, fp16=not options.full_precision)
+    print(f"{output}: {output.stat().st_size / 2**20:.1f} MiB")
