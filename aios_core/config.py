@@ -26,7 +26,10 @@ class ModelConfig:
     """AiOS. The defaults are the published sizes (paper section 3; INTEROP)."""
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    feature_strides: tuple[int, ...] = (8, 16, 32)
+    """Strides of the backbone's maps that become feature levels; one more level halves the last."""
     hidden_dim: int = 256
+    """Channels of a token; a multiple of 32 and of the heads."""
     heads: int = 8
     sampling_points: int = 4
     """Sampling points per head and level of deformable attention."""
@@ -60,6 +63,16 @@ class ModelConfig:
     """Pictures are resized to this shorter side ..."""
     long_side: int = 1333
     """... unless the longer side would exceed this."""
+
+    @property
+    def levels(self) -> int:
+        """Number of feature levels."""
+        return len(self.feature_strides) + 1
+
+    @property
+    def decoder_layers(self) -> int:
+        """Number of decoder layers."""
+        return self.box_layers + self.body_layers + self.whole_body_layers
 
 
 AIOS = ModelConfig()

@@ -1,0 +1,250 @@
+"""The two attentions of AiOS.
+
+`DeformableAttention` (Deformable DETR; Zhu et al. 2021) reads a few places of every feature level.
+`PersonAttention` is the decoder's self-attention: a token sees its own person's tokens, and the box tokens also
+see the box tokens of everybody, in one softmax (paper section 3.4). It never builds a mask over all tokens.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aios_core.model.parts import LAYOUTS, Slot, tokens_per_person
+
+LevelShapes = tuple[tuple[int, int], ...]
+
+
+def take(tokens: Tensor, slots: tuple[Slot, ...] | list[Slot]) -> Tensor:
+    """The tokens (..., T, C) that lie in these slots, in order."""
+    if len(slots) == 1:
+        return tokens[..., slots[0].start : slots[0].stop, :]
+    return torch.cat([tokens[..., slot.start : slot.stop, :] for slot in slots], dim=-2)
+
+
+def sampled_rows(locations: Tensor, weights: Tensor, shapes: LevelShapes) -> tuple[Tensor, Tensor]:
+    """Rows of the flattened value table and their weights, for bilinear sampling with zeros outside.
+
+    Args:
+        locations: (B, N, heads, levels, K, 2) places (x, y) in 0..1 of each level.
+        weights: (B, N, heads, levels, K) attention.
+
+    Returns:
+        int32 rows into a table (B * S * heads, channels) and weights, both (B * N * heads, levels * K * 4).
+    """
+    batch, _, heads, levels, points, _ = locations.shape
+    sizes = locations.new_tensor(shapes).flip(-1)[:, None]  # (levels, 1, 2) width, height
+    counts = [height * width for height, width in shapes]
+    width, height = sizes.unbind(-1)
+    place = locations * sizes - 0.5
+    left, top = place.floor().unbind(-1)
+    right_part, bottom_part = (place - place.floor()).unbind(-1)
+    right, bottom = left + 1, top + 1
+
+    def inside(index: Tensor, size: Tensor) -> Tensor:
+        return torch.fmin(torch.fmax(index, torch.zeros_like(size)), size - 1)
+
+    def weight(index: Tensor, clamped: Tensor, part: Tensor) -> Tensor:
+        return torch.where(index == clamped, part, torch.zeros((), dtype=part.dtype, device=part.device))
+
+    x0, x1, y0, y1 = inside(left, width), inside(right, width), inside(top, height), inside(bottom, height)
+    wx0, wx1 = weight(left, x0, 1 - right_part), weight(right, x1, right_part)
+    wy0, wy1 = weight(top, y0, 1 - bottom_part) * weights, weight(bottom, y1, bottom_part) * weights
+    corner_weights = torch.stack((wy0 * wx0, wy0 * wx1, wy1 * wx0, wy1 * wx1), dim=-1)
+    first = locations.new_tensor([sum(counts[:level]) for level in range(levels)])[:, None]
+    row0, row1 = y0 * width + first, y1 * width + first
+    rows = torch.stack((row0 + x0, row0 + x1, row1 + x0, row1 + x1), dim=-1).int()
+    device = locations.device
+    head = torch.arange(heads, dtype=torch.int32, device=device)[:, None, None, None]
+    image = torch.arange(batch, dtype=torch.int32, device=device)[:, None, None, None, None, None]
+    rows = rows * heads + (head + image * (sum(counts) * heads))
+    return rows.view(-1, levels * points * 4), corner_weights.view(-1, levels * points * 4)
+
+
+def sample_by_bag(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
+    """Weighted sums of bilinear samples, (B, N, heads, channels), as one embedding bag over the value's rows.
+
+    A row is one head's channels at one place, so that every read is contiguous and no sample is ever stored.
+
+    Args:
+        value: (B, S, heads, channels), the levels one after the other.
+    """
+    rows, corner_weights = sampled_rows(locations, weights, shapes)
+    table = value.reshape(-1, value.shape[-1])
+    bags = F.embedding_bag(rows, table, per_sample_weights=corner_weights, mode="sum")
+    return bags.view(*locations.shape[:3], -1)
+
+
+def sample_by_grid(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
+    """The same as sample_by_bag through grid_sample, for devices without embedding bags."""
+    grids = (2 * locations - 1).permute(0, 2, 3, 1, 4, 5)  # (B, heads, levels, N, K, 2)
+    weights = weights.permute(0, 2, 3, 1, 4)  # (B, heads, levels, N, K)
+    batch, heads, levels = grids.shape[:3]
+    parts = value.permute(0, 2, 3, 1).split([height * width for height, width in shapes], dim=-1)
+    total = 0
+    for level in range(levels):
+        image = parts[level].unflatten(-1, shapes[level]).flatten(0, 1)
+        samples = F.grid_sample(image, grids[:, :, level].flatten(0, 1), align_corners=False)
+        total = total + (samples * weights[:, :, level].flatten(0, 1)[:, None]).sum(-1)
+    return total.view(batch, heads, -1, total.shape[-1]).permute(0, 3, 1, 2)
+
+
+class DeformableAttention(nn.Module):
+    """Every query reads `points` learned places per head and level around its reference."""
+
+    def __init__(self, dim: int, heads: int, levels: int, points: int):
+        super().__init__()
+        self.heads, self.levels, self.points = heads, levels, points
+        self.sampling_offsets = nn.Linear(dim, heads * levels * points * 2)
+        self.attention_weights = nn.Linear(dim, heads * levels * points)
+        self.value_proj = nn.Linear(dim, dim)
+        self.output_proj = nn.Linear(dim, dim)
+        self._reset()
+
+    def _reset(self) -> None:
+        """Offsets start as the compass, one direction a head and one step further a point."""
+        angles = torch.arange(self.heads) * (2 * math.pi / self.heads)
+        compass = torch.stack((angles.cos(), angles.sin()), dim=-1)
+        compass = compass / compass.abs().amax(-1, keepdim=True)
+        steps = torch.arange(1, self.points + 1)
+        bias = (compass[:, None, None] * steps[:, None]).expand(-1, self.levels, -1, -1)
+        for layer in (self.sampling_offsets, self.attention_weights):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_(bias.flatten())
+        for layer in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, query: Tensor, references: Tensor, memory: Tensor, padding: Tensor, shapes: LevelShapes
+    ) -> Tensor:
+        """(B, N, dim).
+
+        Args:
+            query: (B, N, dim) content plus position.
+            references: (B, N, levels, 2) points or (B, N, levels, 4) boxes in 0..1 of each padded level.
+            memory: (B, S, dim) tokens of all levels, row by row.
+            padding: (B, S, 1) bool, True = padding.
+        """
+        batch, count, _ = query.shape
+        value = self.value_proj(memory).masked_fill(padding, 0)
+        value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
+        shape = (batch, count, self.heads, self.levels, self.points)
+        offsets = self.sampling_offsets(query).to(references.dtype).view(*shape, 2)
+        weights = self.attention_weights(query).to(references.dtype)
+        weights = weights.view(batch, count, self.heads, -1).softmax(-1).view(shape)
+        references = references[:, :, None, :, None]  # (B, N, 1, levels, 1, 2 or 4)
+        if references.shape[-1] == 4:
+            locations = references[..., :2] + offsets * (references[..., 2:] * (0.5 / self.points))
+        else:
+            sizes = references.new_tensor(shapes).flip(-1)[:, None]
+            locations = references + offsets / sizes
+        sample = sample_by_grid if query.device.type == "mps" else sample_by_bag
+        sampled = sample(value.to(references.dtype), locations, weights, shapes)
+        return self.output_proj(sampled.flatten(2))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, slots: tuple[Slot, ...], seen: tuple[Tensor, Tensor],
+           may_see: Tensor | None = None) -> Tensor:  # fmt: skip
+    """Attention within each person plus, for its box tokens, over what `seen` holds, in one softmax.
+
+    Args:
+        query, key, value: (B, heads, P, T, d) tokens of P people, laid out as `slots` says.
+        seen: keys and values (B, heads, N, d) that box tokens see besides their own person's points.
+        may_see: (B or 1, P * boxes, N) bool: which of them; None = all.
+
+    Returns:
+        (B, heads, P, T, d)
+    """
+    batch, heads, people, _, dim = query.shape
+    boxes = [slot for slot in slots if slot.is_box]
+    points = [slot for slot in slots if not slot.is_box]
+    box_query = take(query, boxes) * dim**-0.5  # (B, heads, P, boxes, d)
+    scores = box_query.flatten(2, 3) @ seen[0].transpose(-1, -2)  # (B, heads, P * boxes, N)
+    if may_see is not None:
+        scores = scores.masked_fill(~may_see[:, None], -math.inf)
+    if not points:
+        weights = (
+            scores.float().softmax(-1).to(value.dtype)
+            if scores.dtype != torch.float64
+            else scores.softmax(-1)
+        )
+        return (weights @ seen[1]).view(batch, heads, people, -1, dim)
+    own = box_query @ take(key, points).transpose(-1, -2)  # (B, heads, P, boxes, points)
+    scores = torch.cat((own, scores.view(batch, heads, people, len(boxes), -1)), dim=-1)
+    weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
+    own, others = weights.split((own.shape[-1], seen[0].shape[-2]), dim=-1)
+    box_out = own @ take(value, points) + (others.flatten(2, 3) @ seen[1]).view(batch, heads, people, -1, dim)
+    point_out = F.scaled_dot_product_attention(take(query, points), key, value)
+    box_parts = iter(box_out.split(1, dim=-2))
+    point_parts = iter(point_out.split([slot.stop - slot.start for slot in points], dim=-2))
+    return torch.cat([next(box_parts if slot.is_box else point_parts) for slot in slots], dim=-2)
+
+
+class PersonAttention(nn.Module):
+    """Multi-head self-attention of people's tokens and, in training, of denoising copies of people."""
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.xavier_uniform_(self.out_proj.weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def _project(self, content: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        dim = content.shape[-1]
+        query_key = F.linear(content + position, self.in_proj_weight[: 2 * dim], self.in_proj_bias[: 2 * dim])
+        value = F.linear(content, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :])
+        return tuple(
+            x.unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4)
+            for x in (*query_key.chunk(2, dim=-1), value)
+        )  # each (B, heads, P, T, d)
+
+    def forward(
+        self, content: Tensor, position: Tensor, copies: Tensor | None = None,
+        copies_position: Tensor | None = None, same_group: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """The attended people (B, P, T, C) and copies (B, M, Tc, C); T and Tc are lengths of layouts.
+
+        Copies see the copies of their own group and all people; people never see copies. A copy that is only a
+        box sees every token of the people.
+
+        Args:
+            same_group: (B or 1, M, M) bool: which copies see each other.
+        """
+        query, key, value = self._project(content, position)
+        slots = _slots(content.shape[2])
+        boxes = [slot for slot in slots if slot.is_box]
+        seen = tuple(take(x, boxes).flatten(2, 3) for x in (key, value))
+        people = self._merge(attend(query, key, value, slots, seen))
+        if copies is None:
+            return people, None
+        copy_query, copy_key, copy_value = self._project(copies, copies_position)
+        copy_slots = _slots(copies.shape[2])
+        copy_boxes = [slot for slot in copy_slots if slot.is_box]
+        if len(copy_slots) == 1:
+            seen = (key.flatten(2, 3), value.flatten(2, 3))
+        may_see = same_group.repeat_interleave(len(copy_boxes), 1).repeat_interleave(len(copy_boxes), 2)
+        may_see = F.pad(may_see, (0, seen[0].shape[-2]), value=True)
+        seen = tuple(
+            torch.cat((take(own, copy_boxes).flatten(2, 3), other), dim=-2)
+            for own, other in zip((copy_key, copy_value), seen, strict=True)
+        )
+        attended = attend(copy_query, copy_key, copy_value, copy_slots, seen, may_see)
+        return people, self._merge(attended)
+
+    def _merge(self, x: Tensor) -> Tensor:
+        return self.out_proj(x.permute(0, 2, 3, 1, 4).flatten(3))
+
+
+def _slots(tokens: int) -> tuple[Slot, ...]:
+    """The layout with this many tokens a person."""
+    return next(layout for stage, layout in enumerate(LAYOUTS) if tokens_per_person(stage) == tokens)

@@ -1,0 +1,81 @@
+"""Two-stage query selection: the encoder's tokens with the best scores become the first queries (paper 3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aios_core.config import ModelConfig
+from aios_core.model.encoder import Levels
+from aios_core.model.heads import MLP, class_head
+from aios_core.model.predictions import EncoderPredictions, Proposals
+
+ANCHOR_PER_STRIDE = 0.05 / 8
+"""Side of a token's anchor box, as a fraction of the picture, per pixel of the level's stride."""
+MARGIN = 0.01
+"""Anchors nearer to 0 or 1 than this in any of their numbers are not valid."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The first queries."""
+
+    content: Tensor
+    """(B, Q, C), detached."""
+    references: Tensor
+    """(B, Q, 4) cxcywh, detached."""
+    proposals: Proposals
+    encoder: EncoderPredictions | None
+
+
+def anchor_logits(levels: Levels) -> tuple[Tensor, Tensor]:
+    """Logits (B, S, 4) of every token's anchor box, +inf where it is not valid, and (B, S, 1) whether it is."""
+    sizes = [
+        levels.centers.new_full((count, 2), ANCHOR_PER_STRIDE * stride)
+        for count, stride in zip(levels.counts, levels.strides, strict=True)
+    ]
+    sizes = torch.cat(sizes).expand_as(levels.centers)
+    anchors = torch.cat((levels.centers, sizes), dim=-1)
+    valid = ((anchors > MARGIN) & (anchors < 1 - MARGIN)).all(-1) & ~levels.padding
+    logits = torch.log(anchors / (1 - anchors)).masked_fill(~valid[..., None], torch.inf)
+    return logits, valid[..., None]
+
+
+class ProposalHead(nn.Module):
+    """Scores every token and places a box at it."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        dim = config.hidden_dim
+        self.queries = config.queries
+        self.enc_output = nn.Linear(dim, dim)
+        self.enc_output_norm = nn.LayerNorm(dim)
+        self.enc_out_class_embed = class_head(config)
+        self.enc_out_bbox_embed = MLP(dim, dim, dim, 4).start_at()
+        nn.init.xavier_uniform_(self.enc_output.weight)
+
+    def forward(self, memory: Tensor, levels: Levels, all_tokens: bool = False) -> Selection:
+        """The best `queries` tokens (fewer if there are fewer), with boxes at all tokens only if wanted."""
+        anchors, valid = anchor_logits(levels)
+        anchors = anchors.to(memory.dtype)
+        tokens = self.enc_output_norm(self.enc_output(memory.masked_fill(~valid, 0)).to(memory.dtype))
+        logits = self.enc_out_class_embed(tokens).to(memory.dtype)
+        count = min(self.queries, tokens.shape[1])
+        chosen = logits.detach().amax(-1).topk(count, dim=1).indices[..., None]
+
+        def select(x: Tensor) -> Tensor:
+            return x.gather(1, chosen.expand(-1, -1, x.shape[-1]))
+
+        encoder = None
+        if all_tokens:
+            boxes = self._boxes(tokens, anchors)
+            encoder = EncoderPredictions(logits, boxes, memory, levels.shapes, valid[..., 0])
+            proposals = Proposals(select(logits), select(boxes))
+        else:
+            proposals = Proposals(select(logits), self._boxes(select(tokens), select(anchors)))
+        return Selection(select(tokens).detach(), proposals.boxes.detach(), proposals, encoder)
+
+    def _boxes(self, tokens: Tensor, anchors: Tensor) -> Tensor:
+        return (self.enc_out_bbox_embed(tokens).to(anchors.dtype) + anchors).sigmoid()
