@@ -1,0 +1,106 @@
+"""The body in torch: the same model as `skinning`, differentiable and batched, for training and many people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aios_core.body.body_model import BodyModel
+from aios_core.body.joints import tree_levels
+
+
+@dataclass(frozen=True)
+class TorchPosed:
+    """Bodies in poses, metres: joints (B, 55, 3), and vertices (B, V, 3) where asked for."""
+
+    joints: Tensor
+    vertices: Tensor | None
+
+
+class TorchBody(nn.Module):
+    """One body's arrays as buffers that are not saved with a model's weights."""
+
+    def __init__(self, body: BodyModel, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        floats = ("v_template", "shapedirs", "exprdirs", "lbs_weights", "joint_template", "joint_shapedirs",
+                  "joint_exprdirs", "landmark_weights", "contour_weights", "hands_mean_left", "hands_mean_right")  # fmt: skip
+        for name in floats:
+            self.register_buffer(name, torch.as_tensor(getattr(body, name)).to(dtype), persistent=False)
+        integers = ("faces", "extra_joint_vertices", "landmark_faces", "contour_faces", "parents")
+        for name in integers:
+            self.register_buffer(name, torch.as_tensor(getattr(body, name)).long(), persistent=False)
+        posedirs = None if body.posedirs is None else torch.as_tensor(body.posedirs).to(dtype)
+        self.register_buffer("posedirs", posedirs, persistent=False)
+        self.levels = [torch.as_tensor(level) for level in tree_levels(body.parents)]
+        # Joints in tree order, and back: a level's transforms are appended to those before it.
+        self.register_buffer("level_order", torch.cat(self.levels).argsort(), persistent=False)
+        self.level_parents = self._parents_in_level_order(body)
+
+    def _parents_in_level_order(self, body: BodyModel) -> list[Tensor]:
+        place = {int(joint): i for i, joint in enumerate(torch.cat(self.levels))}
+        return [torch.tensor([place[int(body.parents[j])] for j in level]) for level in self.levels[1:]]
+
+    def forward(
+        self,
+        betas: Tensor,
+        expression: Tensor,
+        rotmats: Tensor,
+        transl: Tensor | None = None,
+        with_vertices: bool = True,
+    ) -> TorchPosed:
+        """Bodies (B) from betas (B, 10), expression (B, 10), rotation matrices (B, 55, 3, 3) and transl (B, 3)."""
+        rest = self.joint_template + torch.einsum("bk,jck->bjc", betas, self.joint_shapedirs)
+        rest = rest + torch.einsum("bk,jck->bjc", expression, self.joint_exprdirs)
+        rotations, joints = self.forward_kinematics(rotmats, rest)
+        vertices = self._skinned(betas, expression, rotmats, rest, rotations, joints) if with_vertices else None
+        if transl is not None:
+            joints = joints + transl[:, None]
+            vertices = None if vertices is None else vertices + transl[:, None]
+        return TorchPosed(joints=joints, vertices=vertices)
+
+    def forward_kinematics(self, rotmats: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+        """World rotations (B, 55, 3, 3) and positions (B, 55, 3) of the joints, level by level of the tree."""
+        offsets = rest - torch.cat([torch.zeros_like(rest[:, :1]), rest[:, self.parents[1:]]], 1)
+        rotations, positions = rotmats[:, :1], offsets[:, :1]
+        for level, parents in zip(self.levels[1:], self.level_parents, strict=True):
+            parent = rotations[:, parents]
+            moved = (parent @ offsets[:, level, :, None])[..., 0]
+            positions = torch.cat([positions, positions[:, parents] + moved], 1)
+            rotations = torch.cat([rotations, parent @ rotmats[:, level]], 1)
+        return rotations[:, self.level_order], positions[:, self.level_order]
+
+    def _skinned(
+        self, betas: Tensor, expression: Tensor, rotmats: Tensor, rest: Tensor, rotations: Tensor, joints: Tensor
+    ) -> Tensor:
+        vertices = self.v_template + torch.einsum("bk,vck->bvc", betas, self.shapedirs)
+        vertices = vertices + torch.einsum("bk,vck->bvc", expression, self.exprdirs)
+        if self.posedirs is not None:
+            features = rotmats[:, 1:] - torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
+            vertices = vertices + (features.flatten(1) @ self.posedirs).view_as(vertices)
+        translations = joints - (rotations @ rest[..., None])[..., 0]
+        affine = torch.cat([rotations, translations[..., None]], -1)  # (B, 55, 3, 4)
+        blended = torch.einsum("vj,bjk->bvk", self.lbs_weights, affine.flatten(2)).view(*vertices.shape[:2], 3, 4)
+        return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]
+
+    def joints_144(self, posed: TorchPosed, rotmats: Tensor) -> Tensor:
+        """The 144 joints (B, 144, 3) of bodies with vertices (SPEC section 10.2)."""
+        vertices = posed.vertices
+        extra = vertices[:, self.extra_joint_vertices]
+        landmarks = (vertices[:, self.faces[self.landmark_faces]] * self.landmark_weights[..., None]).sum(-2)
+        row = contour_row(rotmats)
+        corners = self.faces[self.contour_faces[row]].flatten(1)  # (B, 51)
+        picked = vertices.gather(1, corners[..., None].expand(-1, -1, 3)).view(len(vertices), 17, 3, 3)
+        contour = (picked * self.contour_weights[row][..., None]).sum(-2)
+        return torch.cat([posed.joints, extra, landmarks, contour], 1)
+
+
+def contour_row(rotmats: Tensor) -> Tensor:
+    """Rows (B,) of the contour table for the head's yaw in rotation matrices (B, 55, 3, 3) (SPEC section 10.2)."""
+    turned = rotmats[:, 12]
+    for joint in (9, 6, 3, 0):
+        turned = rotmats[:, joint] @ turned
+    yaw = torch.atan2(-turned[:, 2, 0], torch.hypot(turned[:, 0, 0], turned[:, 1, 0]))
+    degrees = torch.round(torch.clamp(-torch.rad2deg(yaw), max=39)).long()
+    return torch.where(degrees >= 0, degrees, torch.where(degrees < -39, 78, 39 - degrees))
