@@ -20,7 +20,12 @@ JOINT_NAMES = (
 
 PARENTS = np.array(
     [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15]
-    + [parent for wrist, first in ((20, 25), (21, 40)) for f in range(5) for parent in (wrist, first + 3 * f, first + 3 * f + 1)]
+    + [
+        parent
+        for wrist, first in ((20, 25), (21, 40))
+        for f in range(5)
+        for parent in (wrist, first + 3 * f, first + 3 * f + 1)
+    ]
 )
 """(55,) parent of every joint, -1 for the pelvis; parents come before their children."""
 

@@ -73,7 +73,9 @@ def rest_joints(body: BodyModel, betas: np.ndarray, expression: np.ndarray | Non
 def rest_vertices(body: BodyModel, betas: np.ndarray, expression: np.ndarray | None = None) -> np.ndarray:
     """Vertices (..., V, 3) of the T-pose for shapes (..., 10) and expressions (..., 10)."""
     count = len(body.v_template)
-    vertices = body.v_template + (betas @ body.shapedirs.reshape(-1, betas.shape[-1]).T).reshape(*betas.shape[:-1], count, 3)
+    vertices = body.v_template + (betas @ body.shapedirs.reshape(-1, betas.shape[-1]).T).reshape(
+        *betas.shape[:-1], count, 3
+    )
     if expression is not None:
         offsets = expression @ body.exprdirs.reshape(-1, expression.shape[-1]).T
         vertices = vertices + offsets.reshape(*expression.shape[:-1], count, 3)

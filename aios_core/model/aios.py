@@ -80,9 +80,7 @@ class AiOS(nn.Module):
         strides = self.config.feature_strides
         sources = [maps[stride] for stride in strides] + [maps[strides[-1]]]
         # The norms and everything behind them work in the picture's precision, also under autocast.
-        projected = [
-            norm(conv(x).to(images.dtype)) for (conv, norm), x in zip(self.input_proj, sources, strict=True)
-        ]
+        projected = [norm(conv(x).to(images.dtype)) for (conv, norm), x in zip(self.input_proj, sources, strict=True)]
         shapes = tuple(tuple(x.shape[-2:]) for x in projected)
         levels = describe_levels(shapes, (*strides, 2 * strides[-1]), padding_mask, self.config.hidden_dim)
         return torch.cat([x.flatten(2).transpose(1, 2) for x in projected], dim=1), levels

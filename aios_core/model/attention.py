@@ -169,11 +169,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, slots: tuple[Slot, ...], s
     if may_see is not None:
         scores = scores.masked_fill(~may_see[:, None], -math.inf)
     if not points:
-        weights = (
-            scores.float().softmax(-1).to(value.dtype)
-            if scores.dtype != torch.float64
-            else scores.softmax(-1)
-        )
+        weights = scores.float().softmax(-1).to(value.dtype) if scores.dtype != torch.float64 else scores.softmax(-1)
         return (weights @ seen[1]).view(batch, heads, people, -1, dim)
     own = box_query @ take(key, points).transpose(-1, -2)  # (B, heads, P, boxes, points)
     scores = torch.cat((own, scores.view(batch, heads, people, len(boxes), -1)), dim=-1)
@@ -204,8 +200,7 @@ class PersonAttention(nn.Module):
         query_key = F.linear(content + position, self.in_proj_weight[: 2 * dim], self.in_proj_bias[: 2 * dim])
         value = F.linear(content, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :])
         return tuple(
-            x.unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4)
-            for x in (*query_key.chunk(2, dim=-1), value)
+            x.unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4) for x in (*query_key.chunk(2, dim=-1), value)
         )  # each (B, heads, P, T, d)
 
     def forward(

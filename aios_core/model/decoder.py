@@ -38,9 +38,7 @@ class People:
         parts = []
         for slot in LAYOUTS[self.stage]:
             boxes = take(self.references, [slot])
-            parts.append(
-                boxes.detach() if slot.is_box else torch.cat((boxes[..., :2].detach(), boxes[..., 2:]), -1)
-            )
+            parts.append(boxes.detach() if slot.is_box else torch.cat((boxes[..., :2].detach(), boxes[..., 2:]), -1))
         return torch.cat(parts, dim=2)
 
 
@@ -68,8 +66,7 @@ class DecoderLayer(nn.Module):
         content = [self.norm2(x + y) for x, y in zip(content, attended, strict=False)]
         shapes = [x.shape[:3] for x in content]
         x, position, references = (
-            torch.cat([part.flatten(1, 2) for part in parts], dim=1)
-            for parts in (content, position, references)
+            torch.cat([part.flatten(1, 2) for part in parts], dim=1) for parts in (content, position, references)
         )
         scaled = references[:, :, None] * levels.valid_ratios.repeat(1, 1, 2)[:, None].to(references.dtype)
         looked = self.cross_attn(x + position, scaled, memory, levels.padding[..., None], levels.shapes)
@@ -128,9 +125,7 @@ class Decoder(nn.Module):
             everyone = [people] if copies is None else [people, copies]
             references = [group.places() for group in everyone]
             position = [self._position(boxes, levels) for boxes in references]
-            content = layer(
-                [group.content for group in everyone], position, references, same_group, memory, levels
-            )
+            content = layer([group.content for group in everyone], position, references, same_group, memory, levels)
             if all_layers or index == last:
                 for group, x, found in zip(everyone, content, (predictions, copy_predictions), strict=False):
                     found.append(heads.predict(self.norm(x), group.references, index, picture_size))
@@ -181,9 +176,7 @@ class Decoder(nn.Module):
                 new = take(people.content, [old[slot.name]]), take(people.references, [old[slot.name]])
             else:
                 parent = old["body box" if slot.is_box else f"{slot.part.name} box"]
-                new = self._grow(
-                    take(people.content, [parent]), take(people.references, [parent]), slot, heads
-                )
+                new = self._grow(take(people.content, [parent]), take(people.references, [parent]), slot, heads)
                 if keypoints is not None and slot.part is BODY:
                     new = new[0], torch.cat((keypoints.to(new[1].dtype), new[1][..., 2:]), dim=-1)
             content.append(new[0])

@@ -37,16 +37,13 @@ class Levels:
         return [height * width for height, width in self.shapes]
 
 
-def describe_levels(
-    shapes: LevelShapes, strides: tuple[int, ...], padding_mask: Tensor, hidden_dim: int
-) -> Levels:
+def describe_levels(shapes: LevelShapes, strides: tuple[int, ...], padding_mask: Tensor, hidden_dim: int) -> Levels:
     """The Levels of feature maps of these shapes, for pictures with padding_mask (B, H, W)."""
     masks = [resize_mask(padding_mask, *shape) for shape in shapes]
     valid_size = torch.stack([valid_extent(mask) for mask in masks], dim=1)
     sizes = valid_size.new_tensor(shapes).flip(-1)
     centers = [
-        pixel_centers(*shape, padding_mask.device) / valid_size[:, level, None]
-        for level, shape in enumerate(shapes)
+        pixel_centers(*shape, padding_mask.device) / valid_size[:, level, None] for level, shape in enumerate(shapes)
     ]
     return Levels(
         shapes=shapes,

@@ -136,9 +136,7 @@ class Heads(nn.Module):
         ]
         return torch.cat(moved, dim=-2)
 
-    def _refine_slot(
-        self, tokens: Tensor, references: Tensor, layer: int, slot: Slot, point_sizes: bool
-    ) -> Tensor:
+    def _refine_slot(self, tokens: Tensor, references: Tensor, layer: int, slot: Slot, point_sizes: bool) -> Tensor:
         part = slot.part
         logits = inverse_sigmoid(references)
         if slot.is_box:
@@ -155,9 +153,7 @@ class Heads(nn.Module):
             size = (logits[..., 2:] + delta.to(logits.dtype)).sigmoid()
         return torch.cat((center, size), dim=-1)
 
-    def predict(
-        self, tokens: Tensor, references: Tensor, layer: int, picture_size: Tensor
-    ) -> LayerPredictions:
+    def predict(self, tokens: Tensor, references: Tensor, layer: int, picture_size: Tensor) -> LayerPredictions:
         """What the layer predicts from its normed tokens and the references that went into it.
 
         Args:
@@ -170,9 +166,7 @@ class Heads(nn.Module):
         for slot in slots:
             boxes = take(moved, [slot])
             fields.update(
-                {slot.part.box_field: boxes[:, :, 0]}
-                if slot.is_box
-                else {slot.part.points_field: boxes[..., :2]}
+                {slot.part.box_field: boxes[:, :, 0]} if slot.is_box else {slot.part.points_field: boxes[..., :2]}
             )
         predictions = LayerPredictions(logits=self.scores(tokens[:, :, 0], layer), **fields)
         if len(slots) == 1:
@@ -187,9 +181,7 @@ class Heads(nn.Module):
             if regressor.is_rotation:
                 output = rot6d_to_rotmat(output.unflatten(-1, (-1, 6)))
             elif regressor.field == "camera" and self.config.box_relative_camera:
-                output = box_relative_camera(
-                    output, boxes.detach(), picture_size, self.config.camera_focal_px
-                )
+                output = box_relative_camera(output, boxes.detach(), picture_size, self.config.camera_focal_px)
             values[regressor.field] = output
         return values
 
