@@ -63,6 +63,8 @@ class ModelConfig:
     """Pictures are resized to this shorter side ..."""
     long_side: int = 1333
     """... unless the longer side would exceed this."""
+    antialias: bool = False
+    """Shrink pictures by averaging areas; the published model samples them bilinearly."""
 
     @property
     def levels(self) -> int:
@@ -84,7 +86,7 @@ OPEN = ModelConfig(
     ),
     hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=20, mlp_dim=256,
     learned_content=True, camera_focal_px=1000.0, box_relative_camera=True, body_family="open",
-    hands_relative_to_mean=False, short_side=256, long_side=426,
+    hands_relative_to_mean=False, short_side=256, long_side=426, antialias=True,
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""
 
