@@ -1,0 +1,114 @@
+"""Deformable attention's sampling and its gradient as two compiled loops, for training on the CPU.
+
+Torch would store 4 rows and weights for every sample and sort them for the gradient; the loops store nothing.
+Needs numba, which only training has; without it `attention.sample_by_bag` computes the same.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+@numba.njit(inline="always")
+def _corner(x, y, dx, dy, width, height):
+    """A corner of the square of pixels around (x, y): its index, its weight's two factors, whether it exists."""
+    column = int(np.floor(x)) + dx
+    row = int(np.floor(y)) + dy
+    part_x = x - np.floor(x)
+    part_y = y - np.floor(y)
+    factor_x = part_x if dx else 1 - part_x
+    factor_y = part_y if dy else 1 - part_y
+    exists = 0 <= column < width and 0 <= row < height
+    return row * width + column, factor_x, factor_y, exists
+
+
+@numba.njit(parallel=True, fastmath={"contract", "reassoc"}, cache=True, error_model="numpy")
+def _forward(value, locations, weights, shapes, output):
+    batch, count, heads, levels, points = weights.shape
+    channels = value.shape[3]
+    for lane in numba.prange(batch * heads):
+        b, h = lane // heads, lane % heads
+        for n in range(count):
+            start = 0
+            for level in range(levels):
+                height, width = shapes[level, 0], shapes[level, 1]
+                for k in range(points):
+                    x = locations[b, n, h, level, k, 0] * width - np.float32(0.5)
+                    y = locations[b, n, h, level, k, 1] * height - np.float32(0.5)
+                    if x > -1 and x < width and y > -1 and y < height:
+                        for corner in range(4):
+                            place, fx, fy, exists = _corner(x, y, corner & 1, corner >> 1, width, height)
+                            if exists:
+                                weight = weights[b, n, h, level, k] * fx * fy
+                                for c in range(channels):
+                                    output[b, n, h, c] += weight * value[b, start + place, h, c]
+                start += height * width
+
+
+@numba.njit(parallel=True, fastmath={"contract", "reassoc"}, cache=True, error_model="numpy")
+def _backward(grad, value, locations, weights, shapes, grad_value, grad_locations, grad_weights):
+    batch, count, heads, levels, points = weights.shape
+    channels = value.shape[3]
+    for lane in numba.prange(batch * heads):
+        b, h = lane // heads, lane % heads
+        for n in range(count):
+            start = 0
+            for level in range(levels):
+                height, width = shapes[level, 0], shapes[level, 1]
+                for k in range(points):
+                    x = locations[b, n, h, level, k, 0] * width - np.float32(0.5)
+                    y = locations[b, n, h, level, k, 1] * height - np.float32(0.5)
+                    weight = weights[b, n, h, level, k]
+                    total, along_x, along_y = np.float32(0), np.float32(0), np.float32(0)
+                    if x > -1 and x < width and y > -1 and y < height:
+                        for corner in range(4):
+                            place, fx, fy, exists = _corner(x, y, corner & 1, corner >> 1, width, height)
+                            if exists:
+                                share = weight * fx * fy
+                                dot = np.float32(0)
+                                for c in range(channels):
+                                    dot += grad[b, n, h, c] * value[b, start + place, h, c]
+                                    grad_value[b, start + place, h, c] += share * grad[b, n, h, c]
+                                total += fx * fy * dot
+                                along_x += (fy if corner & 1 else -fy) * dot
+                                along_y += (fx if corner >> 1 else -fx) * dot
+                    grad_weights[b, n, h, level, k] = total
+                    grad_locations[b, n, h, level, k, 0] = along_x * weight * width
+                    grad_locations[b, n, h, level, k, 1] = along_y * weight * height
+                start += height * width
+
+
+def _use_threads_of_torch():
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+
+
+class _Sample(Function):
+    @staticmethod
+    def forward(context, value, locations, weights, shapes):
+        value, locations, weights = (x.detach().contiguous() for x in (value, locations, weights))
+        context.save_for_backward(value, locations, weights)
+        context.shapes = np.asarray(shapes, np.int64)
+        output = value.new_zeros(*locations.shape[:3], value.shape[-1])
+        _use_threads_of_torch()
+        _forward(value.numpy(), locations.numpy(), weights.numpy(), context.shapes, output.numpy())
+        return output
+
+    @staticmethod
+    def backward(context, grad):
+        value, locations, weights = context.saved_tensors
+        grads = torch.zeros_like(value), torch.empty_like(locations), torch.empty_like(weights)
+        _use_threads_of_torch()
+        arrays = [x.detach().numpy() for x in (grad.contiguous(), value, locations, weights)]
+        _backward(*arrays, context.shapes, *(x.numpy() for x in grads))
+        return *grads, None
+
+
+def sample_by_loop(
+    value: Tensor, locations: Tensor, weights: Tensor, shapes: tuple[tuple[int, int], ...]
+) -> Tensor:
+    """The same as `attention.sample_by_bag`, for float32 tensors on the CPU."""
+    return _Sample.apply(value, locations, weights, shapes)
