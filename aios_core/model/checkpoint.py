@@ -82,11 +82,7 @@ def published_names(name: str, config: ModelConfig) -> list[str]:
 
 def published_state_dict(model: AiOS) -> dict[str, Tensor]:
     """The model's tensors under every published name, aliases included; they share memory with the model."""
-    return {
-        name: tensor
-        for key, tensor in _weights(model).items()
-        for name in published_names(key, model.config)
-    }
+    return {name: tensor for key, tensor in _weights(model).items() for name in published_names(key, model.config)}
 
 
 def _weights(model: AiOS) -> dict[str, Tensor]:

@@ -107,8 +107,6 @@ class _Sample(Function):
         return *grads, None
 
 
-def sample_by_loop(
-    value: Tensor, locations: Tensor, weights: Tensor, shapes: tuple[tuple[int, int], ...]
-) -> Tensor:
+def sample_by_loop(value: Tensor, locations: Tensor, weights: Tensor, shapes: tuple[tuple[int, int], ...]) -> Tensor:
     """The same as `attention.sample_by_bag`, for float32 tensors on the CPU."""
     return _Sample.apply(value, locations, weights, shapes)

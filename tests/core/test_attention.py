@@ -141,9 +141,7 @@ def test_people_may_come_in_any_order():
 def test_tokens_lie_where_the_published_model_has_them():
     assert [tokens_per_person(stage) for stage in (0, 1, 2)] == [1, 21, 39]
     assert [slot.start for slot in LAYOUTS[2] if slot.is_box] == [0, 18, 25, 32]
-    read = {
-        r.field: [t for slot in r.slots(2) for t in range(slot.start, slot.stop)] for r in REGRESSORS
-    }
+    read = {r.field: [t for slot in r.slots(2) for t in range(slot.start, slot.stop)] for r in REGRESSORS}
     assert read["body_rotmats"] == [*range(19), 25, 32]
     assert read["left_hand_rotmats"] == [0, 18, *range(19, 25), 25]
     assert read["right_hand_rotmats"] == [0, 18, 25, *range(26, 32)]

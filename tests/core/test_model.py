@@ -180,9 +180,7 @@ def test_the_order_of_the_first_queries_does_not_matter():
 @pytest.mark.parametrize("with_keypoints", [False, True])
 def test_real_queries_never_see_denoising_copies(with_keypoints):
     model, inputs = toy_model(), pictures()
-    assert_same(
-        model(*inputs, copies(with_keypoints=with_keypoints), all_layers=True).final, model(*inputs).final
-    )
+    assert_same(model(*inputs, copies(with_keypoints=with_keypoints), all_layers=True).final, model(*inputs).final)
 
 
 @pytest.mark.parametrize("with_keypoints", [False, True])
