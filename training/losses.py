@@ -1,0 +1,200 @@
+"""Every loss of the open recipe: one short function each, over people matched to targets (paper section 3.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from aios_core.body.skinning_torch import TorchBody
+from aios_core.model.predictions import LayerPredictions
+from training.config import LossWeights
+from training.matcher import COCO_SIGMAS, iou_and_giou, match, oks
+from training.targets import Targets
+
+PARTS = ("left_hand", "right_hand", "face")
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weighted terms, summed into `total`."""
+
+    total: Tensor
+    terms: dict[str, float]
+
+
+def score_logits(logits: Tensor) -> Tensor:
+    """(B, Q) the logit of the class 'person': the last class."""
+    return logits[..., -1]
+
+
+def varifocal(logits: Tensor, quality: Tensor) -> Tensor:
+    """Classification against the overlap reached (VarifocalNet): positives weigh their quality, negatives p^2."""
+    p = logits.sigmoid().detach()
+    weight = torch.where(quality > 0, quality.clamp_min(0.3), 0.75 * p * p)
+    return F.binary_cross_entropy_with_logits(logits, quality, reduction="none") * weight
+
+
+def mean_over(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean; zero without any weight."""
+    return (values * weight).sum() / weight.sum().clamp_min(1)
+
+
+def box_loss(boxes: Tensor, targets: Tensor, weight: Tensor, weights: LossWeights) -> Tensor:
+    """L1 and GIoU of cxcywh boxes (..., 4)."""
+    l1 = (boxes - targets).abs().sum(-1)
+    giou = iou_and_giou(boxes, targets)[1]
+    return mean_over(weights.box * l1 + weights.giou * (1 - giou), weight)
+
+
+def gather_people(values: Tensor, index: Tensor) -> Tensor:
+    """values (B, Q, ...) at index (B, G): (B, G, ...)."""
+    tail = values.shape[2:]
+    return values.gather(1, index.view(*index.shape, *[1] * len(tail)).expand(*index.shape, *tail))
+
+
+def layer_loss(
+    prediction: LayerPredictions,
+    targets: Targets,
+    index: Tensor,
+    body: TorchBody,
+    weights: LossWeights,
+    focal_px: float,
+    size: Tensor,
+) -> dict[str, Tensor]:
+    """Losses of one decoder layer at the people (B, G) that queries `index` answer for."""
+    valid = targets.valid.float()
+    boxes = gather_people(prediction.boxes, index)
+    logits = score_logits(prediction.logits)
+    overlap = iou_and_giou(boxes, targets.boxes)[0].detach().clamp_min(0.05) * valid
+    quality = torch.zeros_like(logits).scatter_reduce(1, index, overlap, "amax")
+    terms = {
+        "classification": weights.classification * varifocal(logits, quality).sum() / valid.sum().clamp_min(1),
+        "box": box_loss(boxes, targets.boxes, valid, weights),
+    }
+    if prediction.keypoints is not None:
+        terms |= _keypoint_losses(prediction, targets, index, weights)
+        terms |= _body_losses(prediction, targets, index, body, weights, focal_px, size)
+    return terms
+
+
+def _keypoint_losses(p: LayerPredictions, t: Targets, index: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    points = gather_people(p.keypoints, index)
+    weight = t.keypoints_weight * t.valid[..., None]
+    # Distances count relative to the person's size, so that small people weigh as much as large ones.
+    side = t.boxes[..., 2:].prod(-1).clamp_min(1e-3).sqrt()[..., None]
+    l1 = F.smooth_l1_loss(points / side[..., None], t.keypoints / side[..., None], reduction="none", beta=0.02).sum(-1)
+    similarity = oks(points, t.keypoints, weight, t.boxes[..., 2:].prod(-1), COCO_SIGMAS.to(points.device))
+    terms = {
+        "keypoints": weights.keypoints * mean_over(l1, weight) / 4,
+        "oks": weights.oks * mean_over(1 - similarity, (weight.sum(-1) > 0).float()),
+    }
+    for k, part in enumerate(PARTS):
+        present = t.part_valid[..., k] * t.valid
+        boxes = gather_people(getattr(p, f"{part}_boxes"), index)
+        target = t.part_boxes[..., k, :]
+        l1 = (boxes - target).abs().sum(-1) / side[..., 0]
+        giou = iou_and_giou(boxes, target)[1]
+        terms[f"{part}_box"] = weights.part_box * mean_over(l1 + 0.5 * (1 - giou), present)
+        points = getattr(p, f"{part}_keypoints")
+        if points is not None:
+            error = (gather_people(points, index) - t.part_keypoints[..., k, :, :]).abs().sum(-1).mean(-1)
+            terms[f"{part}_keypoints"] = weights.part_keypoints * mean_over(error / side[..., 0], present)
+    return terms
+
+
+def _body_losses(
+    p: LayerPredictions, t: Targets, index: Tensor, body: TorchBody, weights: LossWeights, focal_px: float, size: Tensor
+) -> dict[str, Tensor]:
+    present = t.valid
+
+    def people(values: Tensor) -> Tensor:
+        return gather_people(values, index)[present]
+
+    rotmats, betas, camera = people(p.body_rotmats), people(p.betas), people(p.camera)
+    true_rotmats, part_valid = t.rotmats[present], t.part_valid[present]
+    if not len(rotmats):
+        zero = p.body_rotmats.sum() * 0 + p.betas.sum() * 0 + p.camera.sum() * 0
+        return {"body_pose": zero}
+    pose_error = (rotmats - true_rotmats[:, :22]).abs().sum((-1, -2))
+    whole_body = p.left_hand_keypoints is not None
+    eyes = torch.eye(3, device=rotmats.device).expand(len(rotmats), 2, 3, 3)
+    if whole_body:
+        left, right = people(p.left_hand_rotmats), people(p.right_hand_rotmats)
+        jaw, expression = people(p.jaw_rotmats), people(p.expression)
+    else:
+        left = right = torch.eye(3, device=rotmats.device).expand(len(rotmats), 15, 3, 3)
+        jaw, expression = eyes[:, :1], torch.zeros_like(betas)
+    full = torch.cat([rotmats, jaw, eyes, left, right], 1)
+    joints = body(betas, expression, full, with_vertices=False).joints
+    count = 55 if whole_body else 22
+    true_joints = t.joints[present]
+    relative = joints[:, :count] - joints[:, :1]
+    error_3d = (relative - true_joints[:, :count]).abs().sum(-1)
+    joint_weight = torch.ones(count, device=joints.device)
+    joint_weight[22:] = 0.2
+    projected = project(joints[:, :22], camera, focal_px, size)
+    height = (t.boxes[present][:, 2:] * size).amax(-1)[:, None, None]
+    error_2d = F.smooth_l1_loss(projected / height, t.joints_px[present][:, :22] / height, reduction="none", beta=0.02)
+    true_camera = t.camera[present]
+    camera_error = ((camera.clamp_min(1e-4) / true_camera.clamp_min(1e-4)).log().abs()[:, 0]) + (
+        (camera - true_camera).abs()[:, 1:] * focal_px / height[:, 0]
+    ).sum(-1) * 0.5
+    terms = {
+        "global_orient": weights.global_orient * pose_error[:, 0].mean(),
+        "body_pose": weights.body_pose * pose_error[:, 1:].mean(),
+        "betas": weights.betas * (betas - t.betas[present]).abs().sum(-1).mean(),
+        "joints_3d": weights.joints_3d * (error_3d * joint_weight).sum(-1).mean() / joint_weight.sum(),
+        "joints_2d": weights.joints_2d * error_2d.sum(-1).clamp_max(4).mean(),
+        "camera": weights.camera * camera_error.clamp_max(8).mean(),
+    }
+    if whole_body:
+        for k, hand in ((0, left), (1, right)):
+            error = (hand - true_rotmats[:, 25 + 15 * k : 40 + 15 * k]).abs().sum((-1, -2)).mean(-1)
+            terms["left_hand_pose" if k == 0 else "right_hand_pose"] = weights.hand_pose * mean_over(error, part_valid[:, k])
+        face = part_valid[:, 2]
+        terms["jaw_pose"] = weights.jaw_pose * mean_over((jaw[:, 0] - true_rotmats[:, 22]).abs().sum((-1, -2)), face)
+        terms["expression"] = weights.expression * mean_over((expression - t.expression[present]).abs().sum(-1), face)
+    return terms
+
+
+def project(joints: Tensor, camera: Tensor, focal_px: float, size: Tensor) -> Tensor:
+    """Pixels (N, J, 2) of joints (N, J, 3) under cameras (N, 3) = (s, tx, ty) (INTEROP, camera)."""
+    depth = 1 / camera[:, :1].clamp_min(1e-4)
+    translation = torch.cat([camera[:, 1:] * depth, depth], -1)
+    moved = joints + translation[:, None]
+    return moved[..., :2] / moved[..., 2:].clamp_min(0.2) * focal_px + size / 2
+
+
+def decoder_losses(
+    layers: tuple[LayerPredictions, ...],
+    targets: Targets,
+    body: TorchBody,
+    weights: LossWeights,
+    focal_px: float,
+    size: Tensor,
+    copies_of: int = 0,
+) -> Losses:
+    """Losses of all decoder layers; with copies_of > 0 the queries are that many denoising copies, no matching."""
+    if copies_of:
+        targets = repeated(targets, copies_of)
+    total, sums = torch.zeros(()), {}
+    for layer in layers:
+        if copies_of:
+            index = torch.arange(targets.valid.shape[1]).expand(targets.valid.shape)
+        else:
+            index = match(
+                score_logits(layer.logits), layer.boxes, layer.keypoints, targets.boxes, targets.keypoints,
+                targets.keypoints_weight, targets.valid,
+            )  # fmt: skip
+        for name, value in layer_loss(layer, targets, index, body, weights, focal_px, size).items():
+            total = total + value
+            sums[name] = float(value.detach())
+    return Losses(total, sums)
+
+
+def repeated(targets: Targets, times: int) -> Targets:
+    """The same people `times` times over, for denoising copies."""
+    return Targets(**{name: torch.cat([value] * times, 1) for name, value in vars(targets).items()})

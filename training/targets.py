@@ -1,0 +1,190 @@
+"""From labelled pictures to a batch: crop, flip, colour, and targets in the network's units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from aios_core.body.joints import (
+    COCO17_FROM_137, FACE6_FROM_137, JOINTS_137_FROM_144, LEFT_HAND6_FROM_137, MIRROR_55, MIRROR_137, RIGHT_HAND6_FROM_137,
+)  # fmt: skip
+from aios_core.body.skinning import mirrored_pose
+from aios_core.geometry.rotations import axis_angle_to_rotmat
+from aios_core.model.preprocess import MEAN, STD
+from training.config import TrainConfig
+from training.data.sample import MAX_PEOPLE, Sample, joints_px
+
+MIN_BOX_SIDE = 6.0
+MIN_BOX_SHARE = 0.25
+"""A person of whom less than this share of the box is left after cropping is not a target."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """G people a picture, padded; positions in fractions of the picture (x / width, y / height)."""
+
+    valid: Tensor
+    """(B, G) bool: a person, not padding."""
+    boxes: Tensor
+    """(B, G, 4) cxcywh, clipped to the picture."""
+    keypoints: Tensor
+    """(B, G, 17, 2) COCO."""
+    keypoints_weight: Tensor
+    """(B, G, 17): 1 seen, less where inside the picture but hidden, 0 outside."""
+    part_boxes: Tensor
+    """(B, G, 3, 4): left hand, right hand, face."""
+    part_valid: Tensor
+    """(B, G, 3) 1 where most of the part is seen."""
+    part_keypoints: Tensor
+    """(B, G, 3, 6, 2)"""
+    rotmats: Tensor
+    """(B, G, 55, 3, 3)"""
+    betas: Tensor
+    expression: Tensor
+    joints: Tensor
+    """(B, G, 55, 3) metres, from the pelvis."""
+    joints_px: Tensor
+    """(B, G, 55, 2) pixels of the training picture."""
+    camera: Tensor
+    """(B, G, 3) (s, tx, ty) for the model's focal length that puts the joints where they are."""
+
+
+def batch(
+    samples: list[Sample], config: TrainConfig, camera_focal_px: float, rng: np.random.Generator, augment: bool = True
+) -> tuple[Tensor, Targets]:
+    """Normalised pictures (B, 3, H, W) and their targets."""
+    prepared = [_prepare(sample, config, camera_focal_px, rng, augment) for sample in samples]
+    images = torch.from_numpy(np.stack([image for image, _ in prepared]))
+    names = [f.name for f in fields(Targets)]
+    stacked = {name: torch.from_numpy(np.stack([target[name] for _, target in prepared])) for name in names}
+    return images.permute(0, 3, 1, 2), Targets(**stacked)
+
+
+def mirrored(sample: Sample) -> Sample:
+    """The sample seen in a mirror: left and right change places in the picture and in the labels."""
+    width = sample.image.shape[1]
+    flip = np.array([-1, 1, 1], np.float32)
+
+    def boxes(b: np.ndarray) -> np.ndarray:
+        return np.stack([width - b[:, 2], b[:, 1], width - b[:, 0], b[:, 3]], -1)
+
+    return Sample(
+        image=np.ascontiguousarray(sample.image[:, ::-1]), focal_px=sample.focal_px,
+        full_pose=mirrored_pose(sample.full_pose), betas=sample.betas, expression=sample.expression,
+        transl=sample.transl * flip, joints=sample.joints[:, _MIRROR_144] * flip,
+        joints_visible=sample.joints_visible[:, _MIRROR_144], boxes_xyxy_px=boxes(sample.boxes_xyxy_px),
+        left_hand_boxes_xyxy_px=boxes(sample.right_hand_boxes_xyxy_px),
+        right_hand_boxes_xyxy_px=boxes(sample.left_hand_boxes_xyxy_px),
+        face_boxes_xyxy_px=boxes(sample.face_boxes_xyxy_px), visible_fraction=sample.visible_fraction,
+    )  # fmt: skip
+
+
+def _mirror_144() -> np.ndarray:
+    order = np.arange(144)
+    order[JOINTS_137_FROM_144] = JOINTS_137_FROM_144[MIRROR_137]
+    order[:55] = MIRROR_55
+    return order
+
+
+_MIRROR_144 = _mirror_144()
+
+
+def _prepare(
+    sample: Sample, config: TrainConfig, camera_focal_px: float, rng: np.random.Generator, augment: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    if augment and rng.random() < 0.5:
+        sample = mirrored(sample)
+    zoom, shift = _crop(sample, config, rng, augment)
+    matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float32)
+    # Area-like filtering: warpAffine alone would alias when shrinking.
+    source = cv2.blur(sample.image, (2, 2)) if zoom < 0.75 else sample.image
+    image = cv2.warpAffine(source, matrix, (config.width, config.height), flags=cv2.INTER_LINEAR)
+    image = image.astype(np.float32)
+    if augment:
+        image *= rng.uniform(0.8, 1.2, 3).astype(np.float32)
+        np.clip(image, 0, 255, out=image)
+    image = (image - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
+    return image, _targets(sample, zoom, shift, config, camera_focal_px)
+
+
+def _crop(sample: Sample, config: TrainConfig, rng: np.random.Generator, augment: bool) -> tuple[float, np.ndarray]:
+    """Zoom and shift (pixels) of the crop: x' = zoom * x + shift."""
+    height, width = sample.image.shape[:2]
+    fit = min(config.width / width, config.height / height)
+    zoom = fit * np.exp(rng.uniform(0, np.log(config.max_zoom))) if augment and rng.random() < 0.6 else fit
+    slack = np.array([config.width - zoom * width, config.height - zoom * height])
+    return float(zoom), (slack * (rng.random(2) if augment else 0.5)).astype(np.float32)
+
+
+def _targets(
+    sample: Sample, zoom: float, shift: np.ndarray, config: TrainConfig, camera_focal_px: float
+) -> dict[str, np.ndarray]:
+    size = np.array([config.width, config.height], np.float32)
+    points = joints_px(sample) * zoom + shift  # (P, 144, 2)
+    inside = ((points >= 0) & (points < size)).all(-1)
+    seen = np.where(sample.joints_visible, 1.0, 0.3) * inside
+    boxes = sample.boxes_xyxy_px * zoom + np.tile(shift, 2)
+    clipped = np.clip(boxes, 0, np.tile(size, 2))
+    sides = clipped[:, 2:] - clipped[:, :2]
+    share = sides.prod(-1) / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(-1), 1e-6)
+    keep = (sides.min(-1) > MIN_BOX_SIDE) & (share > MIN_BOX_SHARE)
+    parts = np.stack(
+        [sample.left_hand_boxes_xyxy_px, sample.right_hand_boxes_xyxy_px, sample.face_boxes_xyxy_px], 1
+    ) * zoom + np.tile(shift, 2)
+    p137, s137 = points[:, JOINTS_137_FROM_144], seen[:, JOINTS_137_FROM_144]
+    six = np.stack([LEFT_HAND6_FROM_137, RIGHT_HAND6_FROM_137, FACE6_FROM_137])
+    relative = sample.joints[:, :55] - sample.joints[:, :1]
+    arrays = {
+        "valid": np.ones(len(points), bool),
+        "boxes": _cxcywh(clipped) / np.tile(size, 2),
+        "keypoints": p137[:, COCO17_FROM_137] / size,
+        "keypoints_weight": s137[:, COCO17_FROM_137],
+        "part_boxes": _cxcywh(parts) / np.tile(size, 2),
+        "part_valid": (s137[:, six].mean(-1) > 0.6).astype(np.float32),
+        "part_keypoints": p137[:, six] / size,
+        "rotmats": axis_angle_to_rotmat(sample.full_pose),
+        "betas": sample.betas,
+        "expression": sample.expression,
+        "joints": relative,
+        "joints_px": points[:, :55],
+        "camera": fit_camera(sample.joints[:, :22], sample.transl, points[:, :22], size, camera_focal_px),
+    }
+    return {name: _padded(array[keep]) for name, array in arrays.items()}
+
+
+def fit_camera(
+    joints: np.ndarray, transl: np.ndarray, points_px: np.ndarray, size: np.ndarray, focal_px: float
+) -> np.ndarray:
+    """Cameras (P, 3) = (s, tx, ty) that put joints (P, J, 3) on points (P, J, 2) best, in least squares.
+
+    joints hold transl (P, 3) already; the answer is for joints without it. With u = (points - centre) / focal,
+    X + t_x = u (Z + t_z) is linear in the translation t.
+    """
+    local = joints - transl[:, None]
+    u = (points_px - size / 2) / focal_px  # (P, J, 2)
+    count = joints.shape[1]
+    answer = np.zeros((len(joints), 3), np.float32)
+    for i in range(len(joints)):
+        system = np.zeros((2 * count, 3))
+        system[:count, 0] = system[count:, 1] = 1
+        system[:count, 2], system[count:, 2] = -u[i, :, 0], -u[i, :, 1]
+        right = np.concatenate([u[i, :, 0] * local[i, :, 2] - local[i, :, 0], u[i, :, 1] * local[i, :, 2] - local[i, :, 1]])
+        x, y, z = np.linalg.lstsq(system, right, rcond=None)[0]
+        z = max(z, 0.1)
+        answer[i] = 1 / z, x / z, y / z
+    return answer
+
+
+def _cxcywh(boxes_xyxy: np.ndarray) -> np.ndarray:
+    low, high = boxes_xyxy[..., :2], boxes_xyxy[..., 2:]
+    return np.concatenate([(low + high) / 2, high - low], -1)
+
+
+def _padded(array: np.ndarray) -> np.ndarray:
+    out = np.zeros((MAX_PEOPLE, *array.shape[1:]), bool if array.dtype == bool else np.float32)
+    out[: len(array)] = array
+    return out
