@@ -1,0 +1,65 @@
+"""Backgrounds and their light: equirectangular pictures, seen through any camera, with matching irradiance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+# Cosine-convolved real spherical harmonics (Ramamoorthi and Hanrahan 2001), basis order as in `raster.shade`.
+_BAND = np.array([np.pi, 2 * np.pi / 3, 2 * np.pi / 3, 2 * np.pi / 3, *[np.pi / 4] * 5])
+_NORM = np.array([0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.315392, 1.092548, 0.546274])
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Pictures all around, without people."""
+
+    panoramas: list[np.ndarray]
+    """(H, 2H, 3) uint8 RGB; the middle column looks along +z, columns to the right turn towards -x, Y up."""
+    radiance: np.ndarray
+    """(N, 32, 64, 3) linear light of each panorama."""
+
+
+def load_surroundings(folder: Path) -> Surroundings:
+    """Every .jpg of a folder, with `light_probes.npz` beside them where there is one."""
+    paths = sorted(folder.glob("*.jpg"))
+    panoramas = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in paths]
+    small = [cv2.resize(p, (64, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for p in panoramas]
+    radiance = np.stack(small) ** 2.2
+    probes = folder / "light_probes.npz"
+    if probes.exists():
+        with np.load(probes) as stored:
+            by_name = dict(zip(stored["name"].tolist(), stored["radiance"].astype(np.float32), strict=True))
+        radiance = np.stack([by_name.get(path.stem, own) for path, own in zip(paths, radiance, strict=True)])
+    return Surroundings(panoramas, radiance)
+
+
+def view(panorama: np.ndarray, width: int, height: int, focal: float, world_from_camera: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: the panorama through a camera with rotation world_from_camera (3, 3)."""
+    x, y = np.meshgrid((np.arange(width) + 0.5 - width / 2) / focal, (np.arange(height) + 0.5 - height / 2) / focal)
+    rays = np.stack([x, y, np.ones_like(x)], -1) @ world_from_camera.T
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    rows, columns = panorama.shape[:2]
+    u = (0.5 - np.arctan2(rays[..., 0], rays[..., 2]) / (2 * np.pi)) * columns - 0.5
+    v = (0.5 - np.arcsin(np.clip(rays[..., 1], -1, 1)) / np.pi) * rows - 0.5
+    return cv2.remap(panorama, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+
+
+def irradiance(radiance: np.ndarray, camera_from_world: np.ndarray) -> np.ndarray:
+    """(9, 3) coefficients of the light on a surface by its normal in camera space; 1 = a white surface at full light."""
+    rows, columns = radiance.shape[:2]
+    elevation = (0.5 - (np.arange(rows) + 0.5) / rows) * np.pi
+    azimuth = (0.5 - (np.arange(columns) + 0.5) / columns) * 2 * np.pi
+    cos = np.cos(elevation)[:, None]
+    world = np.stack(
+        [cos * np.sin(azimuth), np.broadcast_to(np.sin(elevation)[:, None], radiance.shape[:2]), cos * np.cos(azimuth)], -1
+    )
+    x, y, z = np.moveaxis(world @ camera_from_world.T, -1, 0)
+    one = np.ones_like(x)
+    basis = np.stack([one, y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], -1) * _NORM
+    solid_angle = np.broadcast_to(cos, radiance.shape[:2]) * (np.pi / rows) * (2 * np.pi / columns)
+    coefficients = np.einsum("hwk,hwc,hw->kc", basis, np.minimum(radiance, 20), solid_angle)
+    return (coefficients * (_BAND * _NORM)[:, None] / np.pi).astype(np.float32)
