@@ -139,9 +139,10 @@ def _body_losses(
     height = (t.boxes[present][:, 2:] * size).amax(-1)[:, None, None]
     error_2d = F.smooth_l1_loss(projected / height, t.joints_px[present][:, :22] / height, reduction="none", beta=0.02)
     true_camera = t.camera[present]
-    camera_error = ((camera.clamp_min(1e-4) / true_camera.clamp_min(1e-4)).log().abs()[:, 0]) + (
-        (camera - true_camera).abs()[:, 1:] * focal_px / height[:, 0]
-    ).sum(-1) * 0.5
+    camera_error = (
+        ((camera.clamp_min(1e-4) / true_camera.clamp_min(1e-4)).log().abs()[:, 0])
+        + ((camera - true_camera).abs()[:, 1:] * focal_px / height[:, 0]).sum(-1) * 0.5
+    )
     terms = {
         "global_orient": weights.global_orient * pose_error[:, 0].mean(),
         "body_pose": weights.body_pose * pose_error[:, 1:].mean(),
@@ -153,7 +154,9 @@ def _body_losses(
     if whole_body:
         for k, hand in ((0, left), (1, right)):
             error = (hand - true_rotmats[:, 25 + 15 * k : 40 + 15 * k]).abs().sum((-1, -2)).mean(-1)
-            terms["left_hand_pose" if k == 0 else "right_hand_pose"] = weights.hand_pose * mean_over(error, part_valid[:, k])
+            terms["left_hand_pose" if k == 0 else "right_hand_pose"] = weights.hand_pose * mean_over(
+                error, part_valid[:, k]
+            )
         face = part_valid[:, 2]
         terms["jaw_pose"] = weights.jaw_pose * mean_over((jaw[:, 0] - true_rotmats[:, 22]).abs().sum((-1, -2)), face)
         terms["expression"] = weights.expression * mean_over((expression - t.expression[present]).abs().sum(-1), face)

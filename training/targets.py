@@ -172,7 +172,9 @@ def fit_camera(
         system = np.zeros((2 * count, 3))
         system[:count, 0] = system[count:, 1] = 1
         system[:count, 2], system[count:, 2] = -u[i, :, 0], -u[i, :, 1]
-        right = np.concatenate([u[i, :, 0] * local[i, :, 2] - local[i, :, 0], u[i, :, 1] * local[i, :, 2] - local[i, :, 1]])
+        right = np.concatenate(
+            [u[i, :, 0] * local[i, :, 2] - local[i, :, 0], u[i, :, 1] * local[i, :, 2] - local[i, :, 1]]
+        )
         x, y, z = np.linalg.lstsq(system, right, rcond=None)[0]
         z = max(z, 0.1)
         answer[i] = 1 / z, x / z, y / z

@@ -75,7 +75,9 @@ def train(
         rate = learning_rate(config, state.step, state.seconds / seconds if steps is None else state.step / steps)
         for group in state.optimizer.param_groups:
             group["lr"] = rate * group["base"]
-        images, targets = batch([next(samples) for _ in range(config.batch)], config, model_config.camera_focal_px, state.rng)
+        images, targets = batch(
+            [next(samples) for _ in range(config.batch)], config, model_config.camera_focal_px, state.rng
+        )
         losses = training_step(state, config, model_config, images, targets, body)
         for name, value in losses.terms.items():
             sums[name] = sums.get(name, 0.0) + value
@@ -137,14 +139,17 @@ def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
 
 
 def training_step(
-    state: RunState, config: TrainConfig, model_config: ModelConfig, images: torch.Tensor, targets: Targets, body: TorchBody
+    state: RunState,
+    config: TrainConfig,
+    model_config: ModelConfig,
+    images: torch.Tensor,
+    targets: Targets,
+    body: TorchBody,
 ) -> Losses:
     """One step of gradient descent; the losses before it."""
     weights, focal = config.weights, model_config.camera_focal_px
     size = torch.tensor([config.width, config.height], dtype=torch.float32)
-    copies = noised_copies(
-        targets, config.denoising_groups, config.box_noise, config.keypoint_noise, state.torch_rng
-    )
+    copies = noised_copies(targets, config.denoising_groups, config.box_noise, config.keypoint_noise, state.torch_rng)
     mask = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool)
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
         predictions = state.model(images, mask, denoising=copies, all_layers=True)

@@ -85,7 +85,9 @@ def load_wardrobe(folder: Path | None, body: BodyModel, seed: int = 0) -> Wardro
         if kind in items:
             items[kind].append(_read_item(path, kind, name, ours, names))
     skins = [i for name, i in names.items() if "skinned" in name or "caucasian" in name] or patterns
-    return Wardrobe(np.stack(textures), skins, [i for n, i in names.items() if n.endswith("_eye")] or patterns, patterns, items)
+    return Wardrobe(
+        np.stack(textures), skins, [i for n, i in names.items() if n.endswith("_eye")] or patterns, patterns, items
+    )
 
 
 def _read_texture(path: Path) -> np.ndarray:
@@ -235,5 +237,7 @@ def _joined(betas: np.ndarray, joints: np.ndarray, parts: list[_Part]) -> Person
         faces=np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)]).astype(np.int32),
         face_uv=np.ascontiguousarray(np.concatenate([part.face_uv for part in parts]), np.float32),
         face_texture=np.concatenate([part.texture for part in parts]).astype(np.int32),
-        face_gain=np.concatenate([np.broadcast_to(part.gain, (len(part.faces), 3)) for part in parts]).astype(np.float32),
+        face_gain=np.concatenate([np.broadcast_to(part.gain, (len(part.faces), 3)) for part in parts]).astype(
+            np.float32
+        ),
     )

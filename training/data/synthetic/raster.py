@@ -95,7 +95,9 @@ def merge(depth, face_ids, owner, person_depth, person_ids, person):
 
 
 @numba.njit(cache=True, fastmath=True)
-def shade(points, normals, faces, face_uv, face_texture, face_gain, textures, face_ids, focal, irradiance, sun, picture):
+def shade(
+    points, normals, faces, face_uv, face_texture, face_gain, textures, face_ids, focal, irradiance, sun, picture
+):
     """Fill picture (H, W, 3), linear light, where face_ids (H, W) names a triangle.
 
     face_gain: (F, 3) colour gains; irradiance: (9, 3) of the light in camera space (see light.py); sun: (6,) direction

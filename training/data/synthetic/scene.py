@@ -115,7 +115,9 @@ def _place(stock: Stock, camera: SceneCamera, place: tuple[np.ndarray, float], r
     person = stock.people[rng.integers(len(stock.people))]
     pose = sample_pose(stock.motion, rng)
     spot, yaw = place
-    pose[0] = rotmat_to_axis_angle(axis_angle_to_rotmat(np.array([0, yaw, 0], np.float32)) @ axis_angle_to_rotmat(pose[0]))
+    pose[0] = rotmat_to_axis_angle(
+        axis_angle_to_rotmat(np.array([0, yaw, 0], np.float32)) @ axis_angle_to_rotmat(pose[0])
+    )
     expression = (rng.normal(0, 1, 10) * (rng.random(10) < 0.5)).astype(np.float32)
     rotmats = axis_angle_to_rotmat(pose)
     joints = forward_kinematics(rotmats, person.rest_joints, stock.body.parents)[:, :3, 3]
@@ -166,7 +168,9 @@ def draw(
     first, covered = 0, []
     for i, mesh in enumerate(meshes):
         covered.append(
-            raster.rasterise(mesh.points, mesh.faces, mesh.face_uv, mesh.face_texture, textures, focal, first, own_depth, own_ids)
+            raster.rasterise(
+                mesh.points, mesh.faces, mesh.face_uv, mesh.face_texture, textures, focal, first, own_depth, own_ids
+            )
         )
         raster.merge(depth, face_ids, owner, own_depth, own_ids, i)
         first += len(mesh.faces)
@@ -192,9 +196,7 @@ def _mesh(points: np.ndarray, normals: np.ndarray, person: Person) -> _Mesh:
     return _Mesh(points, normals, person.faces, person.face_uv, person.face_texture, person.face_gain)
 
 
-def _box(
-    stock: Stock, people: list[Posed], width: int, height: int, focal: float, rng: np.random.Generator
-) -> _Mesh:
+def _box(stock: Stock, people: list[Posed], width: int, height: int, focal: float, rng: np.random.Generator) -> _Mesh:
     """A patterned box somewhere before or between the people, or anywhere when there are none."""
     if people:
         near = people[rng.integers(len(people))]
@@ -217,7 +219,13 @@ def _box(
 
 
 def _background(
-    stock: Stock, number: int, camera: SceneCamera, around: np.ndarray, width: int, height: int, rng: np.random.Generator
+    stock: Stock,
+    number: int,
+    camera: SceneCamera,
+    around: np.ndarray,
+    width: int,
+    height: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """(H, W, 3) linear light."""
     if rng.random() < 0.1:
@@ -225,7 +233,9 @@ def _background(
         image = cv2.resize(pattern, (width, height), interpolation=cv2.INTER_CUBIC)
     else:
         # A little zoom out keeps the panorama's coarse pixels from blowing up.
-        image = view(stock.surroundings.panoramas[number], width, height, camera.focal_px, around @ camera.camera_from_world.T)
+        image = view(
+            stock.surroundings.panoramas[number], width, height, camera.focal_px, around @ camera.camera_from_world.T
+        )
     return (image.astype(np.float32) / 255) ** 2
 
 
@@ -288,7 +298,13 @@ def _develop(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _labelled(
-    body: BodyModel, image: np.ndarray, people: list[Posed], covered: list[int], depth: np.ndarray, owner: np.ndarray, focal: float
+    body: BodyModel,
+    image: np.ndarray,
+    people: list[Posed],
+    covered: list[int],
+    depth: np.ndarray,
+    owner: np.ndarray,
+    focal: float,
 ) -> Sample:
     height, width = depth.shape
     size = np.array([width, height], np.float32)

@@ -55,7 +55,8 @@ def irradiance(radiance: np.ndarray, camera_from_world: np.ndarray) -> np.ndarra
     azimuth = (0.5 - (np.arange(columns) + 0.5) / columns) * 2 * np.pi
     cos = np.cos(elevation)[:, None]
     world = np.stack(
-        [cos * np.sin(azimuth), np.broadcast_to(np.sin(elevation)[:, None], radiance.shape[:2]), cos * np.cos(azimuth)], -1
+        [cos * np.sin(azimuth), np.broadcast_to(np.sin(elevation)[:, None], radiance.shape[:2]), cos * np.cos(azimuth)],
+        -1,
     )
     x, y, z = np.moveaxis(world @ camera_from_world.T, -1, 0)
     one = np.ones_like(x)

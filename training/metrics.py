@@ -1,0 +1,64 @@
+"""What is reported of a model: box AP, keypoint accuracy, joint errors. Definitions as the field uses them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) overlaps of corner boxes (N, 4) and (M, 4)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(-1)
+    area = [np.clip(b[:, 2:] - b[:, :2], 0, None).prod(-1) for b in (first, second)]
+    return inter / np.maximum(area[0][:, None] + area[1][None] - inter, 1e-9)
+
+
+def assign(scores: np.ndarray, boxes: np.ndarray, truth: np.ndarray, threshold: float) -> np.ndarray:
+    """(N,) the true box each prediction of a picture takes, best scores first, or -1 (COCO's rule)."""
+    overlaps = iou_matrix(boxes, truth)
+    taken = np.full(len(scores), -1)
+    for i in np.argsort(-scores, kind="stable"):
+        free = [g for g in range(len(truth)) if g not in taken and overlaps[i, g] >= threshold]
+        if free:
+            taken[i] = max(free, key=lambda g: overlaps[i, g])
+    return taken
+
+
+def average_precision(scores: np.ndarray, hits: np.ndarray, truths: int) -> float:
+    """COCO's 101-point interpolated AP of predictions with scores (N,) and hits (N,) bool over `truths` true boxes."""
+    if truths == 0:
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    hits = hits[order]
+    recall = np.cumsum(hits) / truths
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    at = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
+    return float(np.concatenate([precision, [0.0]])[np.minimum(at, len(hits))].mean())
+
+
+def pck(points: np.ndarray, truth: np.ndarray, seen: np.ndarray, size: np.ndarray, share: float = 0.1) -> np.ndarray:
+    """Booleans of the seen keypoints: nearer to the truth than `share` of the person's size.
+
+    points, truth: (N, K, 2) pixels; seen: (N, K) bool; size: (N,) square root of the box's area, pixels.
+    """
+    near = np.linalg.norm(points - truth, axis=-1) < share * size[:, None]
+    return near[seen]
+
+
+def mpjpe(joints: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(N,) mean distance of joints (N, J, 3) after putting the first joints (pelvis) on each other."""
+    return np.linalg.norm((joints - joints[:, :1]) - (truth - truth[:, :1]), axis=-1).mean(-1)
+
+
+def pa_mpjpe(joints: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(N,) mean distance after the best similarity transform (Procrustes)."""
+    a, b = joints - joints.mean(1, keepdims=True), truth - truth.mean(1, keepdims=True)
+    u, s, vt = np.linalg.svd(np.swapaxes(a, 1, 2) @ b)
+    sign = np.linalg.det(u @ vt)
+    fix = np.ones_like(s)
+    fix[:, -1] = np.sign(sign)
+    rotation = u @ (fix[..., None] * vt)
+    scale = (s * fix).sum(-1) / np.maximum((a**2).sum((1, 2)), 1e-12)
+    return np.linalg.norm(scale[:, None, None] * (a @ rotation) - b, axis=-1).mean(-1)
