@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ import torch
 from aios_core.config import AIOS
 from aios_core.model.aios import AiOS
 from aios_core.model.predictions import LayerPredictions
-from tests.deterministic_weights import fill, normalise
+from tests.deterministic_weights import fill, normalise, value
 
 FIELDS = {
     "pred_logits": "logits", "pred_boxes": "boxes", "pred_lhand_boxes": "left_hand_boxes",
@@ -54,12 +55,12 @@ def pictures(fixture: dict[str, np.ndarray]) -> tuple[torch.Tensor, torch.Tensor
     return padded, mask
 
 
-def published_layout(name: str, value: torch.Tensor) -> np.ndarray:
+def published_layout(name: str, found: torch.Tensor) -> np.ndarray:
     """An output as the published model lays it out: keypoints are x0 y0 x1 y1 ... and constant visibilities."""
     if not name.endswith("keypoints"):
-        return value.numpy()
-    visibility = torch.sigmoid(torch.ones(value.shape[:-1], dtype=value.dtype))
-    return torch.cat((value.flatten(-2), visibility), dim=-1).numpy()
+        return found.numpy()
+    visibility = torch.sigmoid(torch.ones(found.shape[:-1], dtype=found.dtype))
+    return torch.cat((found.flatten(-2), visibility), dim=-1).numpy()
 
 
 def compare(layers: dict[str, LayerPredictions], fixture: dict[str, np.ndarray]) -> list[Difference]:
@@ -84,7 +85,7 @@ def run(path: str, salt: str, dtype: torch.dtype = torch.float32) -> list[Differ
     with np.load(path, allow_pickle=False) as stored:
         fixture = dict(stored)
     model = AiOS(AIOS).eval().to(dtype)
-    fill(model, salt)
+    fill(model, partial(value, salt=salt))
     images, mask = pictures(fixture)
     with torch.inference_mode():
         predictions = model(images.to(dtype), mask, all_layers=True)

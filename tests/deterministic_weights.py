@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -47,12 +48,13 @@ def _gain(key: str) -> float:
     return 2**0.5 if ".layers.0." in key or ".layers.1." in key or "linear1" in key else 1.0
 
 
-def fill(model: AiOS, salt: str = "") -> None:
-    """Give every tensor of the model its deterministic value."""
+def fill(model: AiOS, value: Callable[[str, tuple[int, ...]], np.ndarray]) -> None:
+    """Give every tensor of the model the value that a rule has for its canonical published name and shape."""
     with torch.no_grad():
         for key, tensor in model.state_dict().items():
-            name = published_names(key, model.config)[0]
-            tensor.copy_(torch.from_numpy(np.asarray(value(name, tuple(tensor.shape), salt))))
+            if not key.endswith("num_batches_tracked"):
+                name = published_names(key, model.config)[0]
+                tensor.copy_(torch.from_numpy(np.asarray(value(name, tuple(tensor.shape)))))
 
 
 def normalise(rgb: np.ndarray) -> np.ndarray:
