@@ -93,4 +93,39 @@ OPEN = ModelConfig(
 
 PRESETS = {"aios": AIOS, "open": OPEN}
 
-__all__ = ["AIOS", "OPEN", "PRESETS", "BackboneConfig", "ModelConfig", "replace"]
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """How footage becomes people."""
+
+    weights: str = "open"
+    """'open', 'aios' or the path of a weights file."""
+    body: str | None = None
+    """Path of a body file; None = the open body."""
+    device: str | None = None
+    """'cpu', 'cuda', 'mps', ...; None = the best there is."""
+    threshold: float | None = None
+    """Least score of a person, 0..1; None = 0.3, the published setting that keeps hard cases."""
+    max_people: int | None = None
+    """People kept in a frame, best scores first; None = everybody."""
+    duplicate_overlap: float = 0.6
+    """Of two detections whose boxes and keypoints agree more than this, the one with the better score is kept."""
+    fov_deg: float | None = None
+    """Horizontal field of view of the shot, degrees."""
+    focal_px: float | None = None
+    """Focal length of the shot, pixels; goes before fov_deg. Neither: EXIF, else the picture's diagonal."""
+    keypoint_weight: float = 0.5
+    """How much the network's 2-d keypoints count against its camera when people are placed, 0..1."""
+    start: int = 0
+    """First frame."""
+    stop: int | None = None
+    """Frame to stop before; None = the end."""
+    step: int = 1
+    """Every how many frames."""
+    batch: int = 4
+    """Frames a forward pass takes."""
+    memory_seconds: float = 0.7
+    """How long somebody who is not seen is waited for before the track ends."""
+
+
+__all__ = ["AIOS", "OPEN", "PRESETS", "BackboneConfig", "CaptureConfig", "ModelConfig", "replace"]

@@ -1,0 +1,29 @@
+"""Boxes in numpy: corner boxes (..., 4) x0 y0 x1 y1 and centre boxes (..., 4) cx cy w h."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def cxcywh_to_xyxy(boxes: np.ndarray) -> np.ndarray:
+    """Corner boxes of centre boxes."""
+    half = boxes[..., 2:] / 2
+    return np.concatenate([boxes[..., :2] - half, boxes[..., :2] + half], -1)
+
+
+def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, M) intersection over union of corner boxes (N, 4) and (M, 4)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(-1)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1) for boxes in (first, second)]
+    return inter / np.maximum(areas[0][:, None] + areas[1][None] - inter, 1e-9)
+
+
+def keypoint_similarity(first: np.ndarray, second: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """(N, M) similarity 0..1 of keypoints (N, K, 2) and (M, K, 2), after COCO's OKS with one tolerance for all.
+
+    area: (N,) of the first people's boxes, in the points' units squared.
+    """
+    squared = ((first[:, None] - second[None]) ** 2).sum(-1)  # (N, M, K)
+    return np.exp(-squared / (2 * (0.16**2) * np.maximum(area, 1e-9)[:, None, None])).mean(-1)

@@ -1,0 +1,106 @@
+"""From the network's predictions to the people in one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from aios_core.body.skinning import absolute_hand_pose
+from aios_core.geometry.boxes import cxcywh_to_xyxy, iou_matrix, keypoint_similarity
+from aios_core.geometry.rotations import rotmat_to_axis_angle
+from aios_core.model.predictions import LayerPredictions
+
+DEFAULT_THRESHOLD = 0.3
+
+
+@dataclass(frozen=True)
+class FramePeople:
+    """The P people of one frame, best scores first; float32. Poses as in `Mocap`, hands absolute."""
+
+    scores: np.ndarray
+    """(P,) 0..1"""
+    boxes_xyxy_px: np.ndarray
+    """(P, 4) pixels of the upright footage."""
+    keypoints_px: np.ndarray
+    """(P, 17, 2)"""
+    global_orient: np.ndarray
+    """(P, 3)"""
+    body_pose: np.ndarray
+    """(P, 21, 3)"""
+    left_hand_pose: np.ndarray
+    """(P, 15, 3)"""
+    right_hand_pose: np.ndarray
+    """(P, 15, 3)"""
+    jaw_pose: np.ndarray
+    """(P, 3)"""
+    expression: np.ndarray
+    """(P, 10)"""
+    betas: np.ndarray
+    """(P, 10)"""
+    camera: np.ndarray
+    """(P, 3) the network's (s, tx, ty)."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def select(self, which: np.ndarray) -> FramePeople:
+        """Some of the people, by index or mask."""
+        return FramePeople(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
+
+
+def people_from_predictions(
+    predictions: LayerPredictions,
+    image: int,
+    width: int,
+    height: int,
+    hand_means: tuple[np.ndarray, np.ndarray] | None,
+    threshold: float,
+) -> FramePeople:
+    """Everybody in picture `image` of a batch whose score reaches the threshold, one entry a person.
+
+    width, height: of the footage, pixels. hand_means: left and right mean hand (15, 3) that predicted hands are relative
+    to, or None where they are absolute.
+    """
+
+    def array(values) -> np.ndarray:
+        return values[image].float().cpu().numpy()[chosen]
+
+    scores = predictions.logits[image].float().sigmoid().amax(-1).cpu().numpy()
+    order = np.argsort(-scores, kind="stable")
+    chosen = order[scores[order] >= threshold]
+    size = np.array([width, height], np.float32)
+    body = rotmat_to_axis_angle(array(predictions.body_rotmats))
+    hands = [rotmat_to_axis_angle(array(r)) for r in (predictions.left_hand_rotmats, predictions.right_hand_rotmats)]
+    if hand_means is not None:
+        hands = [absolute_hand_pose(hand, mean) for hand, mean in zip(hands, hand_means, strict=True)]
+    return FramePeople(
+        scores=scores[chosen],
+        boxes_xyxy_px=cxcywh_to_xyxy(array(predictions.boxes)) * np.tile(size, 2),
+        keypoints_px=array(predictions.keypoints) * size,
+        global_orient=body[:, 0],
+        body_pose=body[:, 1:],
+        left_hand_pose=hands[0].astype(np.float32),
+        right_hand_pose=hands[1].astype(np.float32),
+        jaw_pose=rotmat_to_axis_angle(array(predictions.jaw_rotmats))[:, 0],
+        expression=array(predictions.expression),
+        betas=array(predictions.betas),
+        camera=array(predictions.camera),
+    )
+
+
+def without_duplicates(people: FramePeople, overlap: float) -> FramePeople:
+    """The people without those that are another, better scored one again.
+
+    Two are the same when the mean of box overlap and keypoint similarity passes `overlap`: people who hug share boxes
+    but not joints.
+    """
+    area = np.clip(people.boxes_xyxy_px[:, 2:] - people.boxes_xyxy_px[:, :2], 0, None).prod(-1)
+    boxes = iou_matrix(people.boxes_xyxy_px, people.boxes_xyxy_px)
+    points = keypoint_similarity(people.keypoints_px, people.keypoints_px, area)
+    same = (boxes + np.maximum(points, points.T)) / 2
+    kept: list[int] = []
+    for i in range(len(people)):
+        if all(same[i, k] <= overlap for k in kept):
+            kept.append(i)
+    return people.select(np.array(kept, int))
