@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from aios_core.body.joints import (
-    COCO17_FROM_137, FACE6_FROM_137, JOINTS_137_FROM_144, LEFT_HAND6_FROM_137, MIRROR_55, MIRROR_137, RIGHT_HAND6_FROM_137,
+    COCO17_FROM_137,
+    FACE6_FROM_137,
+    JOINTS_137_FROM_144,
+    LEFT_HAND6_FROM_137,
+    MIRROR_55,
+    MIRROR_137,
+    RIGHT_HAND6_FROM_137,
 )  # fmt: skip
 from aios_core.body.skinning import mirrored_pose
 from aios_core.geometry.rotations import axis_angle_to_rotmat

@@ -12,7 +12,12 @@ import numpy as np
 
 from aios_core.body.body_model import BodyModel
 from aios_core.body.joints import (
-    BODY, JAW, LEFT_HAND, MIRROR_55, RIGHT_HAND, tree_levels,
+    BODY,
+    JAW,
+    LEFT_HAND,
+    MIRROR_55,
+    RIGHT_HAND,
+    tree_levels,
 )  # fmt: skip
 from aios_core.geometry.rotations import axis_angle_to_rotmat, mirror_axis_angle
 

@@ -42,19 +42,19 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def list_weights(_options: argparse.Namespace) -> None:
     """Print the weights that can be used, their origin and terms."""
-    from aios_core.model.checkpoint import find_weights
+    from aios_core.model.checkpoint import weights_path
 
     print(OPEN_TERMS)
-    print(f"       File: {find_weights('open')}\n")
+    print(f"       File: {weights_path('open')}\n")
     print(AIOS_TERMS)
     print(f"       Found: {os.environ.get('AIOS_CHECKPOINT') or 'no (AIOS_CHECKPOINT is not set)'}")
 
 
 def check_weights(options: argparse.Namespace) -> None:
     """Build the model with a weights file and print what it is."""
-    from aios_core.model.checkpoint import build_model, find_weights
+    from aios_core.model.checkpoint import build_model, weights_path
 
-    path = find_weights(options.file)
+    path = weights_path(options.file)
     model = build_model(path)
     count = sum(parameter.numel() for parameter in model.parameters())
     config = model.config
@@ -67,7 +67,7 @@ def check_weights(options: argparse.Namespace) -> None:
 def convert_weights(options: argparse.Namespace) -> None:
     """Write a checkpoint as .safetensors with its configuration inside."""
     output = check_writable(options.output)
-    from aios_core.model.checkpoint import build_model, find_weights, save_weights
+    from aios_core.model.checkpoint import build_model, save_weights
 
-    save_weights(build_model(find_weights(options.file)), output, fp16=not options.full_precision)
+    save_weights(build_model(options.file), output, fp16=not options.full_precision)
     print(f"{output}: {output.stat().st_size / 2**20:.1f} MiB")

@@ -60,7 +60,9 @@ class Footage:
 
     def _frames(self) -> Iterator[Frame]:
         if self.kind == "video":
-            yield from (Frame(*frame) for frame in video_frames(self.path, self.start, self.stop, self.step, self.warnings))
+            yield from (
+                Frame(*frame) for frame in video_frames(self.path, self.start, self.stop, self.step, self.warnings)
+            )
             return
         numbers = range(len(self.files))[self.start : self.stop : self.step]
         for number in numbers:
@@ -114,7 +116,9 @@ def sequence_files(path: Path) -> tuple[Path, ...] | None:
     pattern, count = re.subn(r"(?:\\#)+|%(?:0\d+)?d", r"(\\d+)", pattern)
     if count != 1:
         return None
-    numbered = [(m, p) for p in path.parent.glob("*") if (m := re.fullmatch(pattern, p.name))] if path.parent.is_dir() else []
+    numbered = (
+        [(m, p) for p in path.parent.glob("*") if (m := re.fullmatch(pattern, p.name))] if path.parent.is_dir() else []
+    )
     if not numbered:
         raise FootageError(f"No picture fits the pattern {path}.")
     return tuple(p for _, p in sorted(numbered, key=lambda pair: int(pair[0][1])))

@@ -1,0 +1,94 @@
+"""The network ready to look at frames: weights, device, and what is needed to read its predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from aios_core.body.body_model import BodyModel
+from aios_core.config import AIOS, CaptureConfig, ModelConfig
+from aios_core.errors import AiosError, CheckpointError
+from aios_core.media import Frame
+from aios_core.model.aios import AiOS
+from aios_core.model.checkpoint import load_checkpoint, load_weights, weights_path
+from aios_core.model.preprocess import pad_batch, preprocess
+from aios_core.pipeline.people import DEFAULT_THRESHOLD, FramePeople, people_from_predictions, without_duplicates
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model with its weights on a device."""
+
+    model: AiOS
+    device: torch.device
+    hand_means: tuple[np.ndarray, np.ndarray] | None
+    """(15, 3) each: what predicted hands are relative to, or None where they are absolute."""
+    threshold: float
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's sizes."""
+        return self.model.config
+
+
+def load_network(config: CaptureConfig, body: BodyModel) -> Network:
+    """The network that `config` asks for.
+
+    Raises:
+        CheckpointError: the weights are missing or do not fit.
+        AiosError: there is no such device.
+    """
+    checkpoint = load_checkpoint(weights_path(config.weights))
+    model = AiOS(checkpoint.config or AIOS)
+    load_weights(model, checkpoint)
+    device = choose_device(config.device)
+    means = None
+    if model.config.hands_relative_to_mean:
+        means = _hand_means(checkpoint.pose_mean, body)
+    stated = (checkpoint.metadata or {}).get("score_threshold")
+    threshold = config.threshold if config.threshold is not None else float(stated or DEFAULT_THRESHOLD)
+    model = model.eval().to(device, memory_format=torch.channels_last)
+    return Network(model, device, means, threshold)
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The named device, or the best there is: CUDA, Apple's GPU, CPU."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise AiosError(f"The device {name} cannot be used here; try --device cpu.") from error
+    return device
+
+
+def _hand_means(pose_mean: torch.Tensor | None, body: BodyModel) -> tuple[np.ndarray, np.ndarray]:
+    if pose_mean is not None:
+        mean = pose_mean.float().reshape(55, 3).numpy()
+        return mean[25:40], mean[40:55]
+    if body.family == "smplx":
+        return body.hands_mean_left, body.hands_mean_right
+    raise CheckpointError(
+        "These weights predict hands relative to SMPL-X's mean hand, which they do not hold: "
+        "give your SMPL-X file with --body."
+    )
+
+
+@torch.inference_mode()
+def detect(network: Network, frames: Sequence[Frame], config: CaptureConfig) -> list[FramePeople]:
+    """The people of each frame, best scores first, without duplicates."""
+    pictures = [preprocess(frame.rgb, network.config) for frame in frames]
+    images, padding = pad_batch(pictures)
+    images = images.to(network.device, memory_format=torch.channels_last)
+    found = network.model(images, padding.to(network.device)).final
+    answers = []
+    for i, frame in enumerate(frames):
+        height, width = frame.rgb.shape[:2]
+        people = people_from_predictions(found, i, width, height, network.hand_means, network.threshold)
+        people = without_duplicates(people, config.duplicate_overlap)
+        answers.append(people.select(np.arange(min(len(people), config.max_people or len(people)))))
+    return answers
