@@ -101,9 +101,9 @@ class Mocap:
     height: int
     """Size of the upright footage (after EXIF or container rotation), pixels."""
     fps: Fraction
-    """Frames per second as an exact fraction (30000/1001 for 29.97)."""
+    """Frames per second of the footage as an exact fraction (30000/1001 for 29.97)."""
     timestamps: np.ndarray
-    """(T,) float64, seconds from the first frame of the clip."""
+    """(T,) float64, seconds from the footage's first frame; more than 1 / fps apart where frames were left out."""
     camera: Camera
     weights: str
     """Name of the weights that made it: 'open', 'aios' or a file's name."""

@@ -57,7 +57,7 @@ def draw_preview(
                 on_frame(i)
 
     if output.suffix.lower() == ".mp4":
-        _write_video(drawn(), output, mocap.fps)
+        _write_video(drawn(), output, _drawn_fps(mocap))
         return
     wanted = mocap.frame_count // 2 if footage.kind != "image" else 0
     picture = next((p for i, p in enumerate(drawn()) if i == wanted), None)
@@ -71,6 +71,14 @@ def _mocap_frame(frame: Frame, mocap: Mocap) -> int | None:
     at = int(np.searchsorted(mocap.timestamps, frame.timestamp - 1e-4))
     near = at < mocap.frame_count and abs(mocap.timestamps[at] - frame.timestamp) < 1e-3
     return at if near else None
+
+
+def _drawn_fps(mocap: Mocap) -> Fraction:
+    """The footage's frame rate, or less where only every n-th frame was looked at."""
+    if mocap.frame_count < 2:
+        return mocap.fps
+    step = round(float(np.median(np.diff(mocap.timestamps))) * float(mocap.fps))
+    return mocap.fps / max(step, 1)
 
 
 def _rows_by_frame(mocap: Mocap) -> dict[int, list[tuple[int, int]]]:

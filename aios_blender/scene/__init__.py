@@ -1,0 +1,179 @@
+"""Mocap in, Blender objects out: `build` makes the collection, the people, the camera and their keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from aios_core.body.body_model import BodyModel
+from aios_core.body.skinning import full_pose, pose_joints, rest_joints
+from aios_core.body.transfer import body_for_shape
+from aios_core.mocap import Mocap, Track
+
+from .. import compat
+from ..coordinates import camera_to_world, frame_numbers
+from .armature import key_pose, new_armature
+from .camera import new_camera, show_footage
+from .keyframes import CONSTANT, fill_curve, interpolations, key_types, visibility, write_curves
+from .mesh import body_mesh, new_person_mesh
+
+FIRST_FRAME = 1
+FEET = (7, 8, 10, 11)
+SOLE = 0.05
+"""Ankles and toes lie about so far, metres, above the ground."""
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """What to build."""
+
+    footage: str | None = None
+    """Where the footage is now; None = where the Mocap says it was."""
+    with_camera: bool = True
+    with_mesh: bool = True
+    set_scene: bool = True
+    """Take over the scene's frame rate, frame range, render size and camera."""
+    low_score: float = 0.4
+    """Keys with a lower score are marked as jitter."""
+
+
+@dataclass(frozen=True)
+class PersonObjects:
+    """One person in Blender."""
+
+    armature: Any
+    mesh: Any | None
+
+
+@dataclass(frozen=True)
+class BuiltScene:
+    """What `build` made."""
+
+    collection: Any
+    people: list[PersonObjects]
+    camera: Any | None
+    warnings: list[str] = field(default_factory=list)
+
+
+def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) -> BuiltScene:
+    """Everybody of a Mocap as armatures with skinned meshes under a camera that matches the footage."""
+    settings = settings or SceneSettings()
+    name = Path(mocap.source).stem or "mocap"
+    collection = bpy.data.collections.new(name)
+    bpy.context.scene.collection.children.link(collection)
+    times = frame_numbers(mocap.timestamps, float(mocap.fps), FIRST_FRAME)
+    clip = (float(times[0]), float(times[-1])) if len(times) else (FIRST_FRAME, FIRST_FRAME)
+    bodies = [body_for_shape(body, track.betas, mocap.body_family) for track in mocap.tracks]
+    warnings = sorted({warning for *_, warning in bodies if warning})
+    height = camera_height(mocap, [(b, betas) for b, betas, _ in bodies])
+    template = body_mesh("aios_body", body) if settings.with_mesh and mocap.tracks else None
+    people = []
+    for track, (fitted, betas, _) in zip(mocap.tracks, bodies, strict=True):
+        people.append(_build_person(track, fitted, betas, times, clip, height, template, collection, settings))
+    if template is not None:
+        bpy.data.meshes.remove(template)
+    camera = new_camera(f"{name}_camera", mocap, height, collection) if settings.with_camera else None
+    if camera is not None:
+        footage = Path(settings.footage or mocap.source)
+        if footage.exists() or (footage.parent.is_dir() and mocap.source_kind == "sequence"):
+            show_footage(camera, mocap, footage, FIRST_FRAME)
+        else:
+            warnings.append(f"The footage {footage} is not there any more; the camera has no background.")
+    if settings.set_scene:
+        set_scene(mocap, clip, camera)
+    return BuiltScene(collection, people, camera, warnings)
+
+
+def set_scene(mocap: Mocap, clip: tuple[float, float], camera: Any | None) -> None:
+    """The footage's clock and size for the current scene."""
+    scene = bpy.context.scene
+    fps = float(mocap.fps)
+    scene.render.fps = max(round(fps), 1)
+    scene.render.fps_base = scene.render.fps / fps
+    scene.frame_start, scene.frame_end = int(clip[0]), max(int(np.ceil(clip[1])), int(clip[0]))
+    scene.frame_set(scene.frame_start)
+    scene.render.resolution_x, scene.render.resolution_y = mocap.width, mocap.height
+    scene.render.resolution_percentage = 100
+    if camera is not None:
+        scene.camera = camera
+
+
+def camera_height(mocap: Mocap, bodies: list[tuple[BodyModel, np.ndarray]]) -> float:
+    """Metres of the camera above the ground, on which the lowest feet stand (a level camera is assumed)."""
+    lows = []
+    for track, (body, betas) in zip(mocap.tracks, bodies, strict=True):
+        pose = full_pose(track.global_orient, track.body_pose)
+        joints = pose_joints(body, betas, pose, track.transl)[:, FEET]
+        lows.append(camera_to_world(joints, 0.0)[..., 2].min(1))
+    return float(SOLE - np.percentile(np.concatenate(lows), 5)) if lows else 1.6
+
+
+def _build_person(
+    track: Track,
+    body: BodyModel,
+    betas: np.ndarray,
+    times: np.ndarray,
+    clip: tuple[float, float],
+    height: float,
+    template: Any | None,
+    collection: Any,
+    settings: SceneSettings,
+) -> PersonObjects:
+    name = f"P{track.id:02d}"
+    own = bpy.data.collections.new(f"{name} {track.name}")
+    collection.children.link(own)
+    joints = rest_joints(body, betas)
+    armature = new_armature(f"{name}_armature", joints, own)
+    armature.location = (0, 0, height)
+    armature["aios_track"] = track.id
+    armature["aios_name"] = track.name
+    armature["aios_betas"] = track.betas.astype(float).tolist()
+    mesh = None
+    if template is not None:
+        mesh = new_person_mesh(f"{name}_mesh", template, body, betas, armature, own, track.id)
+    if len(track):
+        _key_person(name, track, joints[0], times[track.frames], clip, armature, mesh, settings.low_score)
+    return PersonObjects(armature, mesh)
+
+
+def _key_person(
+    name: str,
+    track: Track,
+    rest_pelvis: np.ndarray,
+    times: np.ndarray,
+    clip: tuple[float, float],
+    armature: Any,
+    mesh: Any | None,
+    low_score: float,
+) -> None:
+    """One action a person, with slots for the armature, the expression and the mesh's visibility."""
+    types = key_types(track.key_kinds, track.scores, low_score)
+    modes = interpolations(track.frames)
+    actions = compat.actions_for(f"{name}_action", 3)
+    bag = compat.channelbag(armature, actions[0], f"{name}_armature")
+    key_pose(bag, track, rest_pelvis, times, types)
+    armature["aios_score"] = float(track.scores[0])
+    write_curves(bag, '["aios_score"]', "score", times, track.scores[:, None], modes, types)
+    hidden_times, hidden = visibility(times, track.frames, clip)
+    _key_visibility(bag, hidden_times, hidden)
+    if mesh is None:
+        return
+    keys = mesh.data.shape_keys
+    expression_bag = compat.channelbag(keys, actions[1], f"{name}_expression")
+    for k in range(track.expression.shape[1]):
+        path = f'key_blocks["Exp{k:03d}"].value'
+        curve = compat.new_fcurve(expression_bag, path, 0, "expression")
+        fill_curve(curve, times, track.expression[:, k], modes, types)
+    _key_visibility(compat.channelbag(mesh, actions[2], f"{name}_mesh"), hidden_times, hidden)
+
+
+def _key_visibility(bag: Any, times: np.ndarray, hidden: np.ndarray) -> None:
+    if not hidden.any():
+        return
+    modes = np.full(len(times), CONSTANT, np.uint8)
+    for path in ("hide_viewport", "hide_render"):
+        fill_curve(compat.new_fcurve(bag, path, 0, "visibility"), times, hidden, modes)

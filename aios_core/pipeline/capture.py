@@ -84,14 +84,13 @@ def estimate(
     tracks = assemble(sights, timestamps, body, network, camera, footage, config, on_warning)
     if not tracks:
         on_warning(f"Nobody was found in {path} (a lower --threshold finds more).")
-    times = np.array(timestamps, np.float64)
     return Mocap(
         source=str(Path(path).absolute()),
         source_kind=footage.kind,
         width=footage.width,
         height=footage.height,
-        fps=footage.fps / config.step,
-        timestamps=times - times[0] if len(times) else times,
+        fps=footage.fps,
+        timestamps=np.array(timestamps, np.float64),
         camera=camera,
         weights=str(config.weights),
         body_family=network.config.body_family,

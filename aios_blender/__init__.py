@@ -1,0 +1,35 @@
+"""AiOS in Blender: captures, and rigged people from Mocap files. `scene.build` is the plain function behind it all."""
+
+from __future__ import annotations
+
+_registered_commands: list = []
+
+
+def register() -> None:
+    """Called by Blender when the extension is enabled."""
+    import bpy
+
+    from . import command_line, operators, panels, preferences, properties
+
+    for module in (properties, preferences, operators, panels):
+        for cls in module.CLASSES:
+            bpy.utils.register_class(cls)
+    properties.attach()
+    bpy.types.TOPBAR_MT_file_import.append(operators.draw_import_menu)
+    _registered_commands.append(bpy.utils.register_cli_command("aios", command_line.main_in_blender))
+
+
+def unregister() -> None:
+    """Called by Blender when the extension is disabled."""
+    import bpy
+
+    from . import operators, panels, preferences, properties
+
+    operators.stop_capture()
+    while _registered_commands:
+        bpy.utils.unregister_cli_command(_registered_commands.pop())
+    bpy.types.TOPBAR_MT_file_import.remove(operators.draw_import_menu)
+    properties.detach()
+    for module in (panels, operators, preferences, properties):
+        for cls in reversed(module.CLASSES):
+            bpy.utils.unregister_class(cls)

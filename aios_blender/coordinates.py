@@ -1,0 +1,61 @@
+"""From the film camera's axes to Blender's: the only file that knows both. numpy only.
+
+Film camera (Mocap): x right, y down, z forward. Blender's world: x right, y forward, z up. An armature's own axes:
+SMPL-X's rest pose, x to the person's left, y up, z to the front; its object turns it by +90 degrees about x, which makes
+y up into z up. Between the film camera's axes and an armature's lie 180 degrees about x.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from aios_core.geometry.rotations import (
+    axis_angle_to_quat_wxyz,
+    axis_angle_to_rotmat,
+    continuous_quat_wxyz,
+    rotmat_to_quat_wxyz,
+)
+
+ARMATURE_FROM_CAMERA = np.diag([1.0, -1.0, -1.0])
+WORLD_FROM_CAMERA = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+ARMATURE_EULER = (math.pi / 2, 0.0, 0.0)
+"""Rotation of armature objects: SMPL-X's y up becomes Blender's z up."""
+CAMERA_EULER = (math.pi / 2, 0.0, 0.0)
+"""Rotation of the camera object: level, looking along +y."""
+
+
+def pelvis_locations(transl: np.ndarray, rest_pelvis: np.ndarray) -> np.ndarray:
+    """(N, 3) locations of the pelvis bone, armature axes from its rest place, for translations (N, 3) in camera space."""
+    return (rest_pelvis + transl) @ ARMATURE_FROM_CAMERA.T - rest_pelvis
+
+
+def pelvis_quaternions(global_orient: np.ndarray) -> np.ndarray:
+    """(N, 4) w x y z of the pelvis bone for axis-angles (N, 3) in camera space, without sign flips."""
+    rotmats = ARMATURE_FROM_CAMERA @ axis_angle_to_rotmat(global_orient.astype(np.float64))
+    return continuous_quat_wxyz(rotmat_to_quat_wxyz(rotmats))
+
+
+def joint_quaternions(pose: np.ndarray) -> np.ndarray:
+    """(N, J, 4) w x y z of axis-angles (N, J, 3), without sign flips in time."""
+    return continuous_quat_wxyz(axis_angle_to_quat_wxyz(pose.astype(np.float64)))
+
+
+def camera_to_world(points: np.ndarray, camera_height: float) -> np.ndarray:
+    """Blender's world positions (..., 3) of camera space points (..., 3)."""
+    return points @ WORLD_FROM_CAMERA.T + np.array([0, 0, camera_height])
+
+
+def frame_numbers(timestamps: np.ndarray, fps: float, first: int = 1) -> np.ndarray:
+    """Blender frames (T,) of timestamps (T,) in seconds: whole ones for a steady clock, fractions for a variable one."""
+    frames = np.asarray(timestamps) * fps
+    whole = np.round(frames)
+    return np.where(np.abs(frames - whole) < 0.05, whole, frames) + first
+
+
+def lens(focal_px: float, center_px: tuple[float, float], width: int, height: int, sensor_mm: float = 36.0):
+    """(lens in mm, shift_x, shift_y) of a Blender camera with a horizontal sensor of `sensor_mm`."""
+    shift_x = (width / 2 - center_px[0]) / width
+    shift_y = (center_px[1] - height / 2) / width
+    return focal_px / width * sensor_mm, shift_x, shift_y
