@@ -1,0 +1,133 @@
+"""The extension as its users get it: the zip, the operators, the command line, the worker process."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+import aios_blender  # noqa: E402
+from aios_core import mocap as mocap_file  # noqa: E402
+from aios_core.body.files import open_body  # noqa: E402
+from tests.mocaps import make_mocap  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def enabled():
+    aios_blender.register()
+    yield
+    aios_blender.unregister()
+
+
+def run_python(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=180, cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+    )  # fmt: skip
+
+
+def test_the_operator_and_the_function_build_the_same_objects(enabled, tmp_path):
+    from aios_blender.scene import build
+
+    path = mocap_file.save(make_mocap(), tmp_path / "clip.npz")
+    assert bpy.ops.aios.import_mocap(filepath=str(path)) == {"FINISHED"}
+    by_operator = sorted(o.name for o in bpy.data.objects)
+    poses = [np.array(bpy.data.objects["P01_armature"].pose.bones["left_knee"].matrix)]
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    build(make_mocap(), open_body())
+    assert sorted(o.name for o in bpy.data.objects) == by_operator
+    poses.append(np.array(bpy.data.objects["P01_armature"].pose.bones["left_knee"].matrix))
+    assert np.allclose(*poses)
+
+
+def test_a_wrong_file_is_reported_and_builds_nothing(enabled, tmp_path):
+    wrong = tmp_path / "wrong.npz"
+    wrong.write_bytes(b"nothing")
+    with pytest.raises(RuntimeError, match="not a Mocap file"):
+        bpy.ops.aios.import_mocap(filepath=str(wrong))
+    assert not bpy.data.objects
+
+
+def test_capture_needs_footage_and_a_runtime(enabled):
+    assert not bpy.ops.aios.capture.poll()
+    bpy.context.scene.aios.footage = "/no/such/clip.mp4"
+    with pytest.raises(RuntimeError, match="preferences"):
+        bpy.ops.aios.capture()
+
+
+def test_registering_twice_leaves_nothing_behind():
+    for _ in range(2):
+        aios_blender.register()
+        assert hasattr(bpy.types.Scene, "aios")
+        aios_blender.unregister()
+        assert not hasattr(bpy.types.Scene, "aios")
+
+
+def test_the_command_line_writes_a_blend_that_opens(tmp_path):
+    path = mocap_file.save(make_mocap(), tmp_path / "clip.npz")
+    output = tmp_path / "scene.blend"
+    result = run_python("-m", "aios_blender", "import", path, "-o", output)
+    assert result.returncode == 0, result.stderr
+    bpy.ops.wm.open_mainfile(filepath=str(output))
+    assert {"P01_armature", "P01_mesh", "P02_armature", "clip_camera"} <= set(bpy.data.objects.keys())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.npz", "scene.blend"]
+
+
+def test_the_command_lines_mistakes_are_one_sentence_and_exit_code_two(tmp_path):
+    result = run_python("-m", "aios_blender", "import", tmp_path / "no.npz", "-o", tmp_path / "x.blend")
+    assert result.returncode == 2
+    assert result.stderr.strip() == f"aios: No such Mocap file: {tmp_path / 'no.npz'}."
+    result = run_python("-m", "aios_blender", "import", tmp_path / "no.npz", "-o", "/no/such/folder/x.blend")
+    assert result.returncode == 2
+    assert "does not exist" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+INSTALL = """
+import sys, bpy, addon_utils
+addon_utils.enable("bl_pkg")
+bpy.ops.extensions.package_install_files(filepath=sys.argv[1], repo="user_default", enable_on_install=True)
+name = "bl_ext.user_default.aios_blender"
+assert name in bpy.context.preferences.addons, "not enabled"
+import aios_core
+assert "extensions" in aios_core.__file__, aios_core.__file__
+assert "torch" not in sys.modules
+bpy.ops.wm.read_factory_settings
+bpy.ops.aios.import_mocap(filepath=sys.argv[2])
+print("people:", sum(o.type == "ARMATURE" for o in bpy.data.objects), flush=True)
+import os; os._exit(0)
+"""
+
+
+def test_the_zip_validates_installs_enables_and_imports(tmp_path):
+    built = run_python(ROOT / "tools" / "build_extension.py", "--output", tmp_path)
+    assert built.returncode == 0, built.stdout + built.stderr
+    archive = Path(built.stdout.strip().splitlines()[-1])
+    names = zipfile.ZipFile(archive).namelist()
+    assert "blender_manifest.toml" in names
+    wheels = [name for name in names if name.endswith(".whl")]
+    assert len(wheels) == 1 and wheels[0].endswith("-none-any.whl"), "one wheel, nothing compiled"
+    path = mocap_file.save(make_mocap(), tmp_path / "clip.npz")
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", _isolated(INSTALL), str(archive), str(path)], capture_output=True, text=True,
+        timeout=180, cwd=tmp_path, env=_own_blender(tmp_path),
+    )  # fmt: skip
+    assert "people: 2" in result.stdout, result.stdout + result.stderr
+
+
+def _isolated(code: str) -> str:
+    """The code without this checkout's packages, installed in editable mode or not."""
+    return "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n" + code
+
+
+def _own_blender(folder: Path) -> dict[str, str]:
+    resources = folder / "blender"
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "BLENDER_USER_EXTENSIONS")}
+    return environment | {"BLENDER_USER_RESOURCES": str(resources)}
