@@ -108,8 +108,8 @@ class CaptureConfig:
     """Least score of a person, 0..1; None = 0.3, the published setting that keeps hard cases."""
     max_people: int | None = None
     """People kept in a frame, best scores first; None = everybody."""
-    duplicate_overlap: float = 0.6
-    """Of two detections whose boxes and keypoints agree more than this, the one with the better score is kept."""
+    duplicate_overlap: float = 0.4
+    """Of two detections the better scored is kept when box overlap times keypoint similarity is more than this."""
     fov_deg: float | None = None
     """Horizontal field of view of the shot, degrees."""
     focal_px: float | None = None

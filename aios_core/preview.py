@@ -180,7 +180,8 @@ def _write_video(frames: Iterator[np.ndarray], output: Path, fps: Fraction) -> N
         for rgb in frames:
             # 4:2:0 needs even sides.
             rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
-            stream.height, stream.width = rgb.shape[:2]
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = rgb.shape[:2]
             for packet in stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode():

@@ -32,7 +32,9 @@ def make_track(number: int, frames: np.ndarray, rng: np.random.Generator, x: flo
     )  # fmt: skip
 
 
-def make_mocap(seed: int = 0, fps: Fraction = Fraction(25), length: int = 12, source: str = "/no/such/clip.mp4") -> Mocap:
+def make_mocap(
+    seed: int = 0, fps: Fraction = Fraction(25), length: int = 12, source: str = "/no/such/clip.mp4"
+) -> Mocap:
     """Two people; the second appears late, is missing for three frames, and has an interpolated key."""
     rng = np.random.default_rng(seed)
     first = make_track(1, np.arange(length), rng, -0.7)

@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"aios_core", "aios_blender", "training"}
-BLENDER_MAY_IMPORT = ("aios_core.mocap", "aios_core.client", "aios_core.errors", "aios_core.output", "aios_core.body")
+BLENDER_MAY_IMPORT = (
+    "aios_core.mocap", "aios_core.client", "aios_core.errors", "aios_core.output", "aios_core.body",
+    "aios_core.geometry.rotations",
+)  # fmt: skip
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -124,7 +124,9 @@ PACKED = tuple(f.name for f in fields(FramePeople))
 
 def pack(people: FramePeople) -> np.ndarray:
     """(P, D) float32: all fields of the people side by side."""
-    return np.concatenate([getattr(people, name).reshape(len(people), -1) for name in PACKED], 1).astype(np.float32)
+    columns = [getattr(people, name) for name in PACKED]
+    flat = [c.reshape(len(people), int(np.prod(c.shape[1:]))) for c in columns]
+    return np.concatenate(flat, 1).astype(np.float32)
 
 
 def unpack(packed: np.ndarray) -> FramePeople:

@@ -92,13 +92,13 @@ def people_from_predictions(
 def without_duplicates(people: FramePeople, overlap: float) -> FramePeople:
     """The people without those that are another, better scored one again.
 
-    Two are the same when the mean of box overlap and keypoint similarity passes `overlap`: people who hug share boxes
-    but not joints.
+    Two are the same when box overlap times keypoint similarity passes `overlap`: people who hug share boxes but not
+    joints.
     """
     area = np.clip(people.boxes_xyxy_px[:, 2:] - people.boxes_xyxy_px[:, :2], 0, None).prod(-1)
     boxes = iou_matrix(people.boxes_xyxy_px, people.boxes_xyxy_px)
     points = keypoint_similarity(people.keypoints_px, people.keypoints_px, area)
-    same = (boxes + np.maximum(points, points.T)) / 2
+    same = boxes * np.maximum(points, points.T)
     kept: list[int] = []
     for i in range(len(people)):
         if all(same[i, k] <= overlap for k in kept):

@@ -25,9 +25,7 @@ def body():
 
 def joints_in_camera(body, track):
     """(N, 55, 3) as aios_core has them."""
-    pose = full_pose(
-        track.global_orient, track.body_pose, track.left_hand_pose, track.right_hand_pose, track.jaw_pose
-    )
+    pose = full_pose(track.global_orient, track.body_pose, track.left_hand_pose, track.right_hand_pose, track.jaw_pose)
     return pose_joints(body, np.tile(track.betas, (len(track), 1)), pose, track.transl)
 
 
@@ -86,7 +84,9 @@ def test_quaternions_never_flip_sides(body):
     mocap = make_mocap(length=40)
     turning = replace(mocap.tracks[0], global_orient=np.linspace([0, 0.1, 0], [0, 9, 0], 40).astype(np.float32))
     person = build(replace(mocap, tracks=(turning,)), body).people[0]
-    curves = [c for c in compat.fcurves_of(person.armature) if c.data_path == 'pose.bones["pelvis"].rotation_quaternion']
+    curves = [
+        c for c in compat.fcurves_of(person.armature) if c.data_path == 'pose.bones["pelvis"].rotation_quaternion'
+    ]
     values = np.array([[key.co[1] for key in curve.keyframe_points] for curve in curves]).T
     assert ((values[1:] * values[:-1]).sum(1) > 0).all()
 
@@ -128,7 +128,9 @@ def test_expression_beyond_one_survives_saving(body, tmp_path):
     assert keys["Exp000"] == body.expression_names[0]
 
 
-@pytest.mark.parametrize(("fps", "base"), [(Fraction(30000, 1001), 1.001), (Fraction(24000, 1001), 1.001), (Fraction(50), 1)])
+@pytest.mark.parametrize(
+    ("fps", "base"), [(Fraction(30000, 1001), 1.001), (Fraction(24000, 1001), 1.001), (Fraction(50), 1)]
+)
 def test_frame_rates_are_exact(body, fps, base):
     build(make_mocap(fps=fps), body)
     render = bpy.context.scene.render
