@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from aios_core import mocap
 from aios_core.body.files import open_body
 from aios_core.body.joints import COCO17_FROM_144, MIRROR_COCO17
-from aios_core.body.skinning import mirrored_pose, pose_joints
+from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
 from aios_core.errors import BodyFileError, FootageError
+from aios_core.media import open_footage
 from training.data.sample import Sample, joints_px, list_shards, read_shard, write_shard
-from training.data.synthetic import generate
+from training.data.synthetic import generate, video
 from training.data.synthetic.drawing import SUPERSAMPLING, SceneCamera, draw
 from training.data.synthetic.generate import Materials, load_stock, make_samples
 from training.data.synthetic.labels import label
@@ -32,7 +34,7 @@ def materials(tmp_path_factory):
     body_pose = rng.normal(0, 0.15, (8, 21, 3)).astype(np.float16)
     np.savez(
         folder / "clips.npz", body_pose=body_pose, global_orient=np.zeros((8, 3), np.float16),
-        transl=np.zeros((8, 3), np.float16), clip_start=np.array([0, 4, 8]),
+        transl=np.zeros((8, 3), np.float16), clip_start=np.array([0, 4, 8]), clip_name=np.array(["sway", "nod"]),
     )  # fmt: skip
     panorama = np.zeros((32, 64, 3), np.uint8)
     panorama[:, ::4] = 255
@@ -199,3 +201,40 @@ def test_missing_materials_are_a_clear_error(tmp_path, capsys, monkeypatch):
 def test_clothes_are_refused_on_a_body_they_are_not_bound_to():
     with pytest.raises(BodyFileError, match="open body"):
         load_wardrobe(None, replace(open_body(), base_mesh_vertex=None))
+
+
+def test_a_video_shows_what_its_truth_says(materials, stock, tmp_path):
+    roles = (video.Role("one", "sway", 0, (0.0, 3.0), np.pi, 1), video.Role("short", "nod", 1, (0.8, 3.5), 0.0, 2))
+    film = video.Film(roles, "meadow", 0.0, frames=4, width=WIDTH, height=HEIGHT, focal_px=90.0, eye=1.0, pitch=0.0)
+    path = tmp_path / "film.mp4"
+    video.render_video(film, materials, path)
+    footage = open_footage(path)
+    assert (footage.width, footage.height, footage.fps) == (WIDTH, HEIGHT, video.FPS)
+    assert len(list(footage)) == 4
+    truth = mocap.load(tmp_path / "film.truth.npz")
+    assert [track.frames.tolist() for track in truth.tracks] == [[0, 1, 2, 3], [0, 1, 2]]
+    for track in truth.tracks:
+        pose = full_pose(track.global_orient, track.body_pose)
+        joints = pose_joints(stock.body, np.repeat(track.betas[None], len(track), 0), pose, track.transl)
+        hips = truth.camera.project(joints[:, [1, 2]])
+        np.testing.assert_allclose(hips, track.keypoints_px[:, [11, 12]], atol=0.05)
+        x0, y0, x1, y1 = np.moveaxis(track.boxes_xyxy_px[:, None], -1, 0)
+        assert ((hips[..., 0] > x0) & (hips[..., 0] < x1) & (hips[..., 1] > y0) & (hips[..., 1] < y1)).all()
+
+
+def test_clothes_bound_to_vertices_our_body_lacks_have_no_holes(stock, tmp_path):
+    body = stock.body
+    number = body.base_mesh_vertex[:6]
+    missing = np.setdiff1d(np.arange(body.base_mesh_vertex.max() + 5), body.base_mesh_vertex)[:1]
+    bind = np.stack([number[:4], number[1:5], number[2:6]], -1)
+    bind[3] = missing  # the fourth vertex hangs on a vertex the body does not have
+    rest = np.array([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0], [0.1, 0.1, 0]], np.float32)
+    faces = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
+    np.savez(
+        tmp_path / "clothes_patch.npz", rest=rest, faces=faces, uv=rest[:, :2], face_uv=faces, bind_vertices=bind,
+        bind_weights=np.full((4, 3), 1 / 3), bind_offset=np.zeros((4, 3)), hidden_body_vertices=np.zeros(0, int),
+    )  # fmt: skip
+    (item,) = load_wardrobe(tmp_path, body).items["clothes"]
+    assert len(item.faces) == 2
+    assert item.stand_in[3] in (1, 2)
+    np.testing.assert_allclose(item.stand_in_offset[3], rest[3] - rest[item.stand_in[3]])

@@ -135,7 +135,7 @@ def _ground_shadow(
     gain = np.ones((height, width), np.float32)
     sun = camera.camera_from_world @ setting.sun_direction
     strength = float(setting.sun_colour.mean() / (setting.sun_colour.mean() + setting.ambient))
-    casts = [(up, 1.0, 0.35, width / 70)]
+    casts = [(up, 0.5, 0.5, width / 200)]
     if strength > 0 and up @ sun > 0.2:
         casts.append((sun / (up @ sun), 3.0, 0.9 * strength, width / 300))
     for along, highest, darkness, blur in casts:

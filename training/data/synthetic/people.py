@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from aios_core.body.body_model import BodyModel
 from aios_core.body.skinning import rest_joints, rest_vertices
@@ -34,6 +35,10 @@ class Item:
     bind_weights: np.ndarray
     bind_offset: np.ndarray
     """(V, 3) along the body's normal, along the triangle's first edge, along their cross product."""
+    stand_in: np.ndarray
+    """(V,) the nearest vertex that is bound, itself where it is: our body lacks a few vertices of the base mesh."""
+    stand_in_offset: np.ndarray
+    """(V, 3) from there, at rest."""
     hidden: np.ndarray
     """Body vertices under the item."""
     texture: int
@@ -143,14 +148,19 @@ def _read_item(path: Path, kind: str, name: str, ours: np.ndarray, textures: dic
     with np.load(path) as stored:
         bind = ours[stored["bind_vertices"]]
         known = (bind >= 0).all(-1)
-        faces = stored["faces"]
-        keep = known[faces].all(-1)
+        rest = stored["rest"].astype(np.float32)
+        stand_in = np.flatnonzero(known)[cKDTree(rest[known]).query(rest)[1]]
         stems = (name, f"{name}_diffuse", name.replace("cocked", "").strip("_"))
         return Item(
-            kind=kind, name=name, faces=faces[keep].astype(np.int32),
-            face_uv=stored["uv"].astype(np.float32)[stored["face_uv"][keep]],
-            bind_vertices=np.where(known[:, None], bind, 0), bind_weights=stored["bind_weights"].astype(np.float32),
+            kind=kind,
+            name=name,
+            faces=stored["faces"].astype(np.int32),
+            face_uv=stored["uv"].astype(np.float32)[stored["face_uv"]],
+            bind_vertices=np.where(known[:, None], bind, 0),
+            bind_weights=stored["bind_weights"].astype(np.float32),
             bind_offset=stored["bind_offset"].astype(np.float32),
+            stand_in=stand_in,
+            stand_in_offset=rest - rest[stand_in],
             hidden=ours[stored["hidden_body_vertices"]],
             texture=next((textures[stem] for stem in stems if stem in textures), -1),
         )  # fmt: skip
@@ -254,7 +264,8 @@ def _bound(
     placed = (corners * weights).sum(1) + (item.bind_offset[..., None] * frame).sum(1) * scale
     if item.kind == "clothes":
         placed = placed + normal * 0.003
-    skinning = (body.lbs_weights[item.bind_vertices] * weights).sum(1)
+    placed = placed[item.stand_in] + item.stand_in_offset * scale
+    skinning = (body.lbs_weights[item.bind_vertices] * weights).sum(1)[item.stand_in]
     procedural = item.kind == "clothes" and (item.texture < 0 or rng.random() < 0.4)
     plain = wardrobe.patterns if item.kind in ("clothes", "shoes") else wardrobe.strands
     texture = int(rng.choice(plain)) if procedural or item.texture < 0 else item.texture

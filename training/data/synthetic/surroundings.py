@@ -23,6 +23,7 @@ class Surroundings:
     """(H, 2H, 3) uint8 RGB; the middle column looks along +z, columns to the right turn towards -x, Y up."""
     radiance: np.ndarray
     """(N, 32, 64, 3) linear light of each panorama."""
+    names: list[str]
 
 
 def load_surroundings(folder: Path) -> Surroundings:
@@ -42,7 +43,7 @@ def load_surroundings(folder: Path) -> Surroundings:
         with np.load(probes) as stored:
             by_name = dict(zip(stored["name"].tolist(), stored["radiance"].astype(np.float32), strict=True))
         radiance = np.stack([by_name.get(path.stem, own) for path, own in zip(paths, radiance, strict=True)])
-    return Surroundings(panoramas, radiance)
+    return Surroundings(panoramas, radiance, [path.stem for path in paths])
 
 
 def _read(path: Path) -> np.ndarray:
