@@ -1,12 +1,18 @@
 """Render shards of synthetic people:
 
 python -m training.data.synthetic.generate --out DIR --count 10000 --poses DIR --backgrounds DIR --wardrobe DIR
+
+The same seed, size and materials give the same pictures, whatever the number of workers. A shard that is in the
+folder already is kept, so a run that was interrupted can be started again.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -14,11 +20,13 @@ import numpy as np
 from tqdm import tqdm
 
 from aios_core.body.files import load_body, open_body
-from training.data.sample import Sample, joints_px, list_shards, write_shard
+from aios_core.body.joints import COCO17_FROM_144
+from aios_core.errors import AiosError, OutputError
+from training.data.sample import Sample, joints_px, list_shards, read_shard, write_shard
 from training.data.synthetic.motion import load_motion
-from training.data.synthetic.people import dress, load_wardrobe
+from training.data.synthetic.people import TEXTURE_SIZE, dress, load_wardrobe
 from training.data.synthetic.scene import Stock, render_scene
-from training.data.synthetic.surroundings import load_surroundings
+from training.data.synthetic.surroundings import load_surroundings, photographs
 
 SHARD = 1000
 PEOPLE = 60
@@ -26,77 +34,131 @@ PEOPLE = 60
 LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12), (5, 11), (6, 12))
 
 
-def main() -> None:
-    """Parse the command line and render; shards that are there already are kept."""
+@dataclass(frozen=True)
+class Materials:
+    """Where the things that scenes are made of are read from."""
+
+    poses: Path
+    backgrounds: Path
+    wardrobe: Path | None = None
+    body: Path | None = None
+
+
+def main() -> int:
+    """Parse the command line and render; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=SHARD, help="pictures in all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--size", default="384x288", help="WIDTHxHEIGHT")
-    parser.add_argument("--body", help="body file (default: the open body)")
+    parser.add_argument("--size", type=_size, default=(384, 288), help="WIDTHxHEIGHT")
+    parser.add_argument("--body", type=Path, help="body file (default: the open body)")
     parser.add_argument("--poses", type=Path, required=True, help="folder of motion .npz files")
     parser.add_argument("--backgrounds", type=Path, required=True, help="folder of equirectangular .jpg files")
     parser.add_argument("--wardrobe", type=Path, help="folder of clothes, hair, shoes and textures")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--sheet", type=Path, help="also draw a contact sheet of the first pictures with their labels")
+    parser.add_argument("--sheet", type=Path, help="also draw the first pictures with their labels to this file")
     options = parser.parse_args()
-    width, height = map(int, options.size.split("x"))
-    done = set(list_shards(options.out)) if options.out.is_dir() else set()
-    jobs = [
-        (number, min(SHARD, options.count - number * SHARD), options, width, height)
-        for number in range(-(-options.count // SHARD)) if number not in done
-    ]  # fmt: skip
-    if options.workers > 1:
-        with ProcessPoolExecutor(options.workers) as pool:
-            list(tqdm(pool.map(_write_one, jobs), total=len(jobs), unit="shard"))
+    materials = Materials(options.poses, options.backgrounds, options.wardrobe, options.body)
+    try:
+        generate(options.out, options.count, options.seed, options.size, materials, options.workers)
+        if options.sheet:
+            shard = read_shard(options.out, 0)
+            _write_picture(options.sheet, contact_sheet([shard.sample(i) for i in range(min(24, len(shard)))]))
+    except AiosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, height = map(int, text.split("x"))
+    if min(width, height) < 16:
+        raise ValueError(text)
+    return width, height
+
+
+def generate(out: Path, count: int, seed: int, size: tuple[int, int], materials: Materials, workers: int = 1) -> None:
+    """Render `count` pictures of a size (width, height) into shards of SHARD pictures in the folder `out`.
+
+    Raises:
+        AiosError: materials are missing or unreadable, or `out` cannot be written.
+    """
+    done = set(list_shards(out)) if out.is_dir() else set()
+    numbers = [number for number in range(-(-count // SHARD)) if number not in done]
+    jobs = [(out, number, min(SHARD, count - number * SHARD), seed, size, materials) for number in numbers]
+    if workers > 1:
+        with ProcessPoolExecutor(workers) as pool:
+            list(tqdm(pool.map(_write_one, *zip(*jobs, strict=True)), total=len(jobs), unit="shard"))
     else:
         for job in tqdm(jobs, unit="shard"):
-            _write_one(job)
-    if options.sheet:
-        from training.data.sample import read_shard
-
-        shard = read_shard(options.out, 0)
-        cv2.imwrite(str(options.sheet), contact_sheet([shard.sample(i) for i in range(min(24, len(shard)))])[..., ::-1])
+            _write_one(*job)
 
 
-def _write_one(job: tuple) -> None:
-    number, count, options, width, height = job
-    write_shard(options.out, number, make_samples(options, number, count, width, height))
+def _write_one(out: Path, number: int, count: int, seed: int, size: tuple[int, int], materials: Materials) -> None:
+    samples = make_samples(materials, seed, number, count, size)
+    try:
+        write_shard(out, number, samples)
+    except OSError as error:
+        raise OutputError(f"Cannot write shard {number} to {out}: {error.strerror or error}.") from error
 
 
-def make_samples(options: argparse.Namespace, number: int, count: int, width: int, height: int) -> list[Sample]:
+def make_samples(
+    materials: Materials, seed: int, number: int, count: int, size: tuple[int, int], people: int = PEOPLE
+) -> list[Sample]:
     """The samples of one shard: the same seed and number give the same pictures."""
-    rng = np.random.default_rng([options.seed, number])
-    body = load_body(options.body) if options.body else open_body()
-    wardrobe = load_wardrobe(options.wardrobe, body)
-    stock = Stock(
-        body, wardrobe, load_surroundings(options.backgrounds), load_motion(options.poses),
-        [dress(body, wardrobe, rng) for _ in range(PEOPLE)],
-    )  # fmt: skip
-    return [render_scene(stock, width, height, rng) for _ in range(count)]
+    rng = np.random.default_rng([seed, number])
+    stock = load_stock(materials)
+    dressed = [dress(stock.body, stock.wardrobe, rng) for _ in range(people)]
+    return [render_scene(replace(stock, people=dressed), *size, rng) for _ in range(count)]
+
+
+@lru_cache(maxsize=1)
+def load_stock(materials: Materials) -> Stock:
+    """Everything but the people, read once in each process.
+
+    Raises:
+        AiosError: something is missing or unreadable.
+    """
+    body = load_body(materials.body) if materials.body else open_body()
+    surroundings = load_surroundings(materials.backgrounds)
+    prints = photographs(surroundings, TEXTURE_SIZE, np.random.default_rng(0))
+    return Stock(body, load_wardrobe(materials.wardrobe, body, prints), surroundings, load_motion(materials.poses), [])
 
 
 def contact_sheet(samples: list[Sample], columns: int = 6) -> np.ndarray:
-    """Pictures with boxes and COCO limbs drawn: left limbs red, right limbs green, hidden joints dark."""
-    from aios_core.body.joints import COCO17_FROM_144
+    """Pictures with boxes and COCO limbs drawn: left limbs red, right limbs green, hidden joints black.
 
-    tiles = []
-    for sample in samples:
-        tile = sample.image.copy()
-        points, seen = joints_px(sample)[:, COCO17_FROM_144], sample.joints_visible[:, COCO17_FROM_144]
-        for p, box in enumerate(sample.boxes_xyxy_px.astype(int)):
-            cv2.rectangle(tile, box[:2].tolist(), box[2:].tolist(), (255, 255, 0), 1)
-            for a, b in LIMBS:
-                colour = (255, 255, 255) if a % 2 != b % 2 else (255, 40, 40) if a % 2 else (40, 255, 40)
-                ends = np.clip(points[p, [a, b]], -2000, 2000).astype(int).tolist()
-                cv2.line(tile, ends[0], ends[1], colour, 1, cv2.LINE_AA)
-            for k in range(17):
-                at = np.clip(points[p, k], -2000, 2000).astype(int).tolist()
-                cv2.circle(tile, at, 2, (255, 255, 255) if seen[p, k] else (0, 0, 0), -1)
-        tiles.append(tile)
-    rows = [np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles) - len(tiles) % columns, columns)]
-    return np.concatenate(rows)
+    Hand boxes have the limbs' colours, faces are cyan.
+    """
+    tiles = [_with_labels(sample) for sample in samples]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    return np.concatenate([np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)])
+
+
+def _with_labels(sample: Sample) -> np.ndarray:
+    tile = sample.image.copy()
+    points, seen = joints_px(sample)[:, COCO17_FROM_144], sample.joints_visible[:, COCO17_FROM_144]
+    points = np.clip(points, -2000, 2000).astype(int).tolist()
+    boxes = (
+        (sample.boxes_xyxy_px, (255, 255, 0)), (sample.face_boxes_xyxy_px, (0, 255, 255)),
+        (sample.left_hand_boxes_xyxy_px, (255, 40, 40)), (sample.right_hand_boxes_xyxy_px, (40, 255, 40)),
+    )  # fmt: skip
+    for p in range(len(points)):
+        for rows, colour in boxes:
+            box = np.clip(rows[p], -2000, 2000).astype(int).tolist()
+            cv2.rectangle(tile, box[:2], box[2:], colour, 1)
+        for a, b in LIMBS:
+            colour = (255, 255, 255) if a % 2 != b % 2 else (255, 40, 40) if a % 2 else (40, 255, 40)
+            cv2.line(tile, points[p][a], points[p][b], colour, 1, cv2.LINE_AA)
+        for k in range(17):
+            cv2.circle(tile, points[p][k], 2, (255, 255, 255) if seen[p, k] else (0, 0, 0), -1)
+    return tile
+
+
+def _write_picture(path: Path, image: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), image[..., ::-1]):
+        raise OutputError(f"Cannot write {path}.")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

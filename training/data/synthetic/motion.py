@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from aios_core.body.joints import JAW, LEFT_HAND, RIGHT_HAND
-from aios_core.body.skinning import mirrored_pose
+from aios_core.body.skinning import full_pose, mirrored_pose
 from aios_core.errors import FootageError
 
 ARMS = np.array([13, 14, 16, 17, 18, 19, 20, 21])
@@ -48,6 +48,39 @@ def load_motion(folder: Path) -> Motion:
         raise FootageError(f"{folder} holds no motion files (.npz with body_pose, global_orient, transl, clip_start).")
     joined = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
     return Motion(**joined, clip_start=np.array([*starts, total]), hands=np.concatenate(hands))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip, frame by frame, in a Y-up world."""
+
+    full_pose: np.ndarray
+    """(T, 55, 3) axis-angle; hands relaxed where the clip has none."""
+    transl: np.ndarray
+    """(T, 3) pelvis, metres."""
+
+
+def load_clip(folder: Path, name: str, relaxed_hands: np.ndarray) -> Clip:
+    """The clip of this name from any motion file of a folder.
+
+    relaxed_hands: (2, 15, 3) left and right hand pose for clips without hands.
+
+    Raises:
+        FootageError: there is no such clip.
+    """
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as stored:
+            names = stored["clip_name"].tolist()
+            if name not in names:
+                continue
+            k = names.index(name)
+            frames = slice(*stored["clip_start"][k : k + 2])
+            hands = [np.broadcast_to(hand, (frames.stop - frames.start, 15, 3)) for hand in relaxed_hands]
+            if "left_hand_pose" in stored.files:
+                hands = [stored["left_hand_pose"][frames], stored["right_hand_pose"][frames]]
+            pose = full_pose(stored["global_orient"][frames].astype(np.float32), stored["body_pose"][frames], *hands)
+            return Clip(pose, stored["transl"][frames].astype(np.float32))
+    raise FootageError(f"{folder} holds no clip called {name}.")
 
 
 def sample_pose(motion: Motion, rng: np.random.Generator) -> np.ndarray:

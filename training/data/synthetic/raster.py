@@ -95,17 +95,14 @@ def merge(depth, face_ids, owner, person_depth, person_ids, person):
 
 
 @numba.njit(cache=True, fastmath=True)
-def shade(
-    points, normals, faces, face_uv, face_texture, face_gain, textures, face_ids, focal, irradiance, sun, picture
-):
+def shade(points, normals, faces, face_uv, face_texture, face_gain, mips, face_ids, focal, irradiance, sun, picture):
     """Fill picture (H, W, 3), linear light, where face_ids (H, W) names a triangle.
 
-    face_gain: (F, 3) colour gains; irradiance: (9, 3) of the light in camera space (see light.py); sun: (6,) direction
-    towards it in camera space, and its colour.
+    face_gain: (F, 3) colour gains; mips: textures (T, S, S, 4), (T, S/2, S/2, 4) and so on; irradiance: (9, 3) of the
+    light in camera space (see surroundings.py); sun: (6,) direction towards it in camera space, and its colour.
     """
     height, width = face_ids.shape
     cx, cy = width / 2, height / 2
-    size = textures.shape[1]
     for y in range(height):
         for x in range(width):
             f = face_ids[y, x]
@@ -130,10 +127,13 @@ def shade(
             nx, ny, nz = nx / length, ny / length, nz / length
             if nx * (px - cx) / focal + ny * (py - cy) / focal + nz > 0:
                 nx, ny, nz = -nx, -ny, -nz
+            level = _level(face_uv[f], abs(area), mips[0].shape[1], len(mips))
+            textures = mips[level]
+            size = textures.shape[1]
             u = (wa * face_uv[f, 0, 0] + wb * face_uv[f, 1, 0] + wc * face_uv[f, 2, 0]) * size - 0.5
             v = (1 - (wa * face_uv[f, 0, 1] + wb * face_uv[f, 1, 1] + wc * face_uv[f, 2, 1])) * size - 0.5
             fu, fv = u - math.floor(u), v - math.floor(v)
-            u0, v0 = int(math.floor(u)) % size, int(math.floor(v)) % size
+            u0, v0 = math.floor(u) % size, math.floor(v) % size
             u1, v1 = (u0 + 1) % size, (v0 + 1) % size
             lambert = max(nx * sun[0] + ny * sun[1] + nz * sun[2], 0.0)
             t = face_texture[f]
@@ -146,3 +146,16 @@ def shade(
                 light += irradiance[4, k] * nx * ny + irradiance[5, k] * ny * nz + irradiance[6, k] * (3 * nz * nz - 1)
                 light += irradiance[7, k] * nx * nz + irradiance[8, k] * (nx * nx - ny * ny)
                 picture[y, x, k] = albedo * (max(light, 0.03) + lambert * sun[3 + k])
+
+
+@numba.njit(cache=True, fastmath=True)
+def _level(uv, pixels, size, levels):
+    """The mip level whose texels are about as large as the pixels of a triangle with corners uv (3, 2)."""
+    ux, uy = uv[1, 0] - uv[0, 0], uv[1, 1] - uv[0, 1]
+    vx, vy = uv[2, 0] - uv[0, 0], uv[2, 1] - uv[0, 1]
+    texels = abs(ux * vy - uy * vx) * size * size
+    level = 0
+    while texels > 2 * pixels and level < levels - 1:
+        texels /= 4
+        level += 1
+    return level

@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from aios_core.errors import FootageError
+
 # Cosine-convolved real spherical harmonics (Ramamoorthi and Hanrahan 2001), basis order as in `raster.shade`.
 _BAND = np.array([np.pi, 2 * np.pi / 3, 2 * np.pi / 3, 2 * np.pi / 3, *[np.pi / 4] * 5])
 _NORM = np.array([0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.315392, 1.092548, 0.546274])
@@ -21,12 +23,19 @@ class Surroundings:
     """(H, 2H, 3) uint8 RGB; the middle column looks along +z, columns to the right turn towards -x, Y up."""
     radiance: np.ndarray
     """(N, 32, 64, 3) linear light of each panorama."""
+    names: list[str]
 
 
 def load_surroundings(folder: Path) -> Surroundings:
-    """Every .jpg of a folder, with `light_probes.npz` beside them where there is one."""
+    """Every .jpg of a folder, with `light_probes.npz` beside them where there is one.
+
+    Raises:
+        FootageError: there is none, or one cannot be read.
+    """
     paths = sorted(folder.glob("*.jpg"))
-    panoramas = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in paths]
+    if not paths:
+        raise FootageError(f"{folder} holds no surroundings (equirectangular .jpg pictures).")
+    panoramas = [_read(path) for path in paths]
     small = [cv2.resize(p, (64, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for p in panoramas]
     radiance = np.stack(small) ** 2.2
     probes = folder / "light_probes.npz"
@@ -34,7 +43,34 @@ def load_surroundings(folder: Path) -> Surroundings:
         with np.load(probes) as stored:
             by_name = dict(zip(stored["name"].tolist(), stored["radiance"].astype(np.float32), strict=True))
         radiance = np.stack([by_name.get(path.stem, own) for path, own in zip(paths, radiance, strict=True)])
-    return Surroundings(panoramas, radiance)
+    return Surroundings(panoramas, radiance, [path.stem for path in paths])
+
+
+def _read(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path))
+    if image is None:
+        raise FootageError(f"{path} cannot be read as a picture.")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def photographs(surroundings: Surroundings, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """A (size, size, 3) cutting of each panorama, for surfaces of things and prints of clothes."""
+    cuttings = []
+    for panorama in surroundings.panoramas:
+        rows, columns = panorama.shape[:2]
+        side = int(rng.integers(rows // 8, rows // 2))
+        x, y = rng.integers(columns - side), rng.integers(rows // 4, rows - side)
+        cuttings.append(cv2.resize(panorama[y : y + side, x : x + side], (size, size)))
+    return cuttings
+
+
+def brightest_direction(radiance: np.ndarray) -> np.ndarray:
+    """(3,) towards the brightest light of a panorama (H, 2H, 3) above the horizon, in the panorama's frame."""
+    rows, columns = radiance.shape[:2]
+    upper = cv2.GaussianBlur(radiance.mean(-1).astype(np.float32), (0, 0), 1.0)[: int(rows * 0.45)]
+    y, x = np.unravel_index(upper.argmax(), upper.shape)
+    elevation, azimuth = (0.5 - (y + 0.5) / rows) * np.pi, (0.5 - (x + 0.5) / columns) * 2 * np.pi
+    return np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
 
 
 def view(panorama: np.ndarray, width: int, height: int, focal: float, world_from_camera: np.ndarray) -> np.ndarray:
@@ -49,7 +85,7 @@ def view(panorama: np.ndarray, width: int, height: int, focal: float, world_from
 
 
 def irradiance(radiance: np.ndarray, camera_from_world: np.ndarray) -> np.ndarray:
-    """(9, 3) coefficients of the light on a surface by its normal in camera space; 1 = a white surface at full light."""
+    """(9, 3) coefficients of the light on a surface by its normal in camera space; at 1 a white surface is white."""
     rows, columns = radiance.shape[:2]
     elevation = (0.5 - (np.arange(rows) + 0.5) / rows) * np.pi
     azimuth = (0.5 - (np.arange(columns) + 0.5) / columns) * 2 * np.pi

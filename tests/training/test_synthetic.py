@@ -1,0 +1,240 @@
+"""Synthetic pictures: labels agree with what is drawn, and shards keep them."""
+
+from dataclasses import fields, replace
+
+import cv2
+import numpy as np
+import pytest
+
+from aios_core import mocap
+from aios_core.body.files import open_body
+from aios_core.body.joints import COCO17_FROM_144, MIRROR_COCO17
+from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
+from aios_core.errors import BodyFileError, FootageError
+from aios_core.media import open_footage
+from training.data.sample import Sample, joints_px, list_shards, read_shard, write_shard
+from training.data.synthetic import generate, video
+from training.data.synthetic.drawing import SUPERSAMPLING, SceneCamera, draw
+from training.data.synthetic.generate import Materials, load_stock, make_samples
+from training.data.synthetic.labels import label
+from training.data.synthetic.objects import random_object
+from training.data.synthetic.people import dress, load_wardrobe
+from training.data.synthetic.posing import pelvis_height, pose_person
+from training.data.synthetic.scene import looking, random_setting
+from training.data.synthetic.surroundings import load_surroundings, view
+
+WIDTH, HEIGHT = 96, 72
+
+
+@pytest.fixture(scope="module")
+def materials(tmp_path_factory):
+    """Two clips of random standing poses and one striped panorama."""
+    folder = tmp_path_factory.mktemp("materials")
+    rng = np.random.default_rng(0)
+    body_pose = rng.normal(0, 0.15, (8, 21, 3)).astype(np.float16)
+    np.savez(
+        folder / "clips.npz", body_pose=body_pose, global_orient=np.zeros((8, 3), np.float16),
+        transl=np.zeros((8, 3), np.float16), clip_start=np.array([0, 4, 8]), clip_name=np.array(["sway", "nod"]),
+    )  # fmt: skip
+    panorama = np.zeros((32, 64, 3), np.uint8)
+    panorama[:, ::4] = 255
+    panorama[20:] = (60, 120, 60)
+    cv2.imwrite(str(folder / "meadow.jpg"), panorama)
+    return Materials(folder, folder)
+
+
+@pytest.fixture(scope="module")
+def stock(materials):
+    return load_stock(materials)
+
+
+@pytest.fixture(scope="module")
+def samples(materials):
+    return make_samples(materials, seed=3, number=0, count=12, size=(WIDTH, HEIGHT), people=3)
+
+
+@pytest.fixture(scope="module")
+def person(stock):
+    return dress(stock.body, stock.wardrobe, np.random.default_rng(1))
+
+
+def camera_ahead(distance: float = 0.0) -> SceneCamera:
+    """A camera 1 m above the ground that looks along +z."""
+    return SceneCamera(90.0, looking(0.0, 0.0, 0.0), np.array([0.0, 1.0, -distance]))
+
+
+def standing(stock, person, at, pose=None):
+    pose = np.zeros((55, 3), np.float32) if pose is None else pose
+    place = np.array([at[0], pelvis_height(person, pose, stock.body.parents), at[1]])
+    return pose_person(stock.body, person, pose, np.zeros(10, np.float32), place, camera_ahead())
+
+
+def sample_of(stock, people, things=()):
+    setting = random_setting(stock, np.random.default_rng(0))
+    meshes = [posed.mesh() for posed in people] + list(things)
+    drawing = draw(meshes, stock.wardrobe.mips, camera_ahead(), setting, WIDTH, HEIGHT)
+    return label((drawing.picture.clip(0, 1) * 255).astype(np.uint8), people, drawing, 90.0), drawing
+
+
+def test_visible_joints_lie_inside_the_picture_and_the_persons_box(samples):
+    people = 0
+    for sample in samples:
+        points = joints_px(sample)
+        for p, box in enumerate(sample.boxes_xyxy_px):
+            seen = points[p][sample.joints_visible[p]]
+            assert (seen >= box[:2] - 0.5).all() and (seen <= box[2:] + 0.5).all()
+            assert (box >= 0).all() and (box <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
+            people += 1
+    assert people > 10
+
+
+def test_joints_are_those_of_the_body_model_with_the_labelled_pose(samples):
+    body = open_body()
+    for sample in samples:
+        if len(sample.betas):
+            joints = pose_joints(body, sample.betas, sample.full_pose, sample.transl)
+            np.testing.assert_allclose(sample.joints[:, :55], joints, atol=2e-3)
+
+
+def test_the_drawn_person_fills_the_labelled_box(stock, person):
+    sample, drawing = sample_of(stock, [standing(stock, person, (0.1, 3.0))])
+    rows, columns = np.nonzero(drawing.owner == 0)
+    drawn = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) / SUPERSAMPLING
+    np.testing.assert_allclose(sample.boxes_xyxy_px[0], drawn, atol=1.01)
+    assert sample.visible_fraction[0] == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_left_hand_of_a_person_who_faces_the_camera_is_on_the_right_of_the_picture(stock, person):
+    facing = np.zeros((55, 3), np.float32)
+    facing[0, 1] = np.pi
+    sample, _ = sample_of(stock, [standing(stock, person, (0.0, 3.0), facing)])
+    assert sample.left_hand_boxes_xyxy_px[0, 0] > WIDTH / 2 > sample.right_hand_boxes_xyxy_px[0, 2]
+    assert sample.face_boxes_xyxy_px[0, 1] < sample.left_hand_boxes_xyxy_px[0, 1]
+
+
+def test_a_mirrored_scene_has_mirrored_labels(stock, person):
+    pose = np.random.default_rng(2).normal(0, 0.2, (55, 3)).astype(np.float32)
+    one, _ = sample_of(stock, [standing(stock, person, (0.4, 3.0), pose)])
+    other, _ = sample_of(stock, [standing(stock, person, (-0.4, 3.0), mirrored_pose(pose))])
+    mirrored = joints_px(other)[0, COCO17_FROM_144[MIRROR_COCO17]] * [-1, 1] + [WIDTH, 0]
+    np.testing.assert_allclose(joints_px(one)[0, COCO17_FROM_144], mirrored, atol=0.5)
+    x0, y0, x1, y1 = other.boxes_xyxy_px[0]
+    np.testing.assert_allclose(one.boxes_xyxy_px[0], [WIDTH - x1, y0, WIDTH - x0, y1], atol=0.5)
+
+
+def test_who_stands_behind_somebody_is_seen_less_and_has_hidden_joints(stock, person):
+    front, behind = standing(stock, person, (0.0, 2.5)), standing(stock, person, (0.35, 4.0))
+    alone, _ = sample_of(stock, [behind])
+    both, drawing = sample_of(stock, [front, behind])
+    assert alone.joints_visible[0].all()
+    assert both.visible_fraction[1] < 0.95 * alone.visible_fraction[0]
+    assert both.joints_visible[0].all() and not both.joints_visible[1].all()
+    samples_behind = (drawing.owner == 1).sum()
+    assert both.visible_fraction[1] == pytest.approx(samples_behind / drawing.covered[1], abs=1e-3)
+
+
+def test_a_thing_in_front_hides_the_joints_behind_it(stock, person):
+    posed = standing(stock, person, (0.0, 3.0))
+    things = [random_object([posed], stock.wardrobe.patterns, np.ones(2), np.random.default_rng(k)) for k in range(12)]
+    sample, drawing = sample_of(stock, [posed], things)
+    assert (drawing.owner > 0).any() and not sample.joints_visible[0].all()
+
+
+def test_people_who_cannot_be_seen_are_not_labelled(stock, person):
+    hidden, outside, far = (standing(stock, person, at) for at in ((0.0, 4.0), (9.0, 3.0), (1.2, 40.0)))
+    wall = standing(stock, person, (0.0, 0.9))
+    sample, _ = sample_of(stock, [wall, hidden, outside, far])
+    assert len(sample.betas) < 4 and not (sample.transl[:, 2] > 30).any() and not (sample.transl[:, 0] > 5).any()
+    empty, _ = sample_of(stock, [outside])
+    assert empty.joints.shape == (0, 144, 3) and empty.boxes_xyxy_px.shape == (0, 4)
+
+
+def test_the_same_seed_gives_the_same_pictures(materials, samples):
+    again = make_samples(materials, seed=3, number=0, count=2, size=(WIDTH, HEIGHT), people=3)
+    for one, other in zip(samples, again, strict=False):
+        assert all(np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(Sample))
+    different = make_samples(materials, seed=4, number=0, count=1, size=(WIDTH, HEIGHT), people=3)
+    assert not np.array_equal(samples[0].image, different[0].image)
+
+
+def test_the_surroundings_turn_with_the_camera():
+    panorama = np.zeros((64, 128, 3), np.uint8)
+    panorama[28:36, 124:] = 255  # azimuth a little past -pi: behind
+    panorama[28:36, :4] = 255
+    assert view(panorama, 32, 32, 40.0, looking(0.0, 0.0, 0.0).T).max() == 0
+    behind = view(panorama, 32, 32, 40.0, looking(np.pi, 0.0, 0.0).T)
+    rows, columns = np.nonzero(behind[..., 0] > 128)
+    assert abs(rows.mean() - 15.5) < 1 and abs(columns.mean() - 15.5) < 1
+
+
+def test_shards_keep_samples_and_appear_to_who_looks_again(samples, tmp_path):
+    write_shard(tmp_path, 0, samples[:5])
+    assert list_shards(tmp_path) == [0]
+    write_shard(tmp_path, 1, samples[5:])
+    assert list_shards(tmp_path) == [0, 1]
+    kept = [read_shard(tmp_path, 0).sample(i) for i in range(5)] + [
+        read_shard(tmp_path, 1).sample(i) for i in range(len(samples) - 5)
+    ]
+    for one, other in zip(samples, kept, strict=True):
+        assert other.focal_px == pytest.approx(one.focal_px)
+        for name in (f.name for f in fields(Sample) if f.name != "focal_px"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_generating_again_keeps_the_shards_that_are_there(materials, tmp_path):
+    generate.generate(tmp_path, 2, 5, (WIDTH, HEIGHT), materials)
+    before = (tmp_path / "images-00000.npy").stat().st_mtime_ns
+    generate.generate(tmp_path, 2, 5, (WIDTH, HEIGHT), materials)
+    assert (tmp_path / "images-00000.npy").stat().st_mtime_ns == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_missing_materials_are_a_clear_error(tmp_path, capsys, monkeypatch):
+    with pytest.raises(FootageError, match="holds no surroundings"):
+        load_surroundings(tmp_path)
+    arguments = ["generate", "--out", str(tmp_path / "out"), "--poses", str(tmp_path), "--backgrounds", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert generate.main() == 2
+    assert "holds no" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_clothes_are_refused_on_a_body_they_are_not_bound_to():
+    with pytest.raises(BodyFileError, match="open body"):
+        load_wardrobe(None, replace(open_body(), base_mesh_vertex=None))
+
+
+def test_a_video_shows_what_its_truth_says(materials, stock, tmp_path):
+    roles = (video.Role("one", "sway", 0, (0.0, 3.0), np.pi, 1), video.Role("short", "nod", 1, (0.8, 3.5), 0.0, 2))
+    film = video.Film(roles, "meadow", 0.0, frames=4, width=WIDTH, height=HEIGHT, focal_px=90.0, eye=1.0, pitch=0.0)
+    path = tmp_path / "film.mp4"
+    video.render_video(film, materials, path)
+    footage = open_footage(path)
+    assert (footage.width, footage.height, footage.fps) == (WIDTH, HEIGHT, video.FPS)
+    assert len(list(footage)) == 4
+    truth = mocap.load(tmp_path / "film.truth.npz")
+    assert [track.frames.tolist() for track in truth.tracks] == [[0, 1, 2, 3], [0, 1, 2]]
+    for track in truth.tracks:
+        pose = full_pose(track.global_orient, track.body_pose)
+        joints = pose_joints(stock.body, np.repeat(track.betas[None], len(track), 0), pose, track.transl)
+        hips = truth.camera.project(joints[:, [1, 2]])
+        np.testing.assert_allclose(hips, track.keypoints_px[:, [11, 12]], atol=0.05)
+        x0, y0, x1, y1 = np.moveaxis(track.boxes_xyxy_px[:, None], -1, 0)
+        assert ((hips[..., 0] > x0) & (hips[..., 0] < x1) & (hips[..., 1] > y0) & (hips[..., 1] < y1)).all()
+
+
+def test_clothes_bound_to_vertices_our_body_lacks_have_no_holes(stock, tmp_path):
+    body = stock.body
+    number = body.base_mesh_vertex[:6]
+    missing = np.setdiff1d(np.arange(body.base_mesh_vertex.max() + 5), body.base_mesh_vertex)[:1]
+    bind = np.stack([number[:4], number[1:5], number[2:6]], -1)
+    bind[3] = missing  # the fourth vertex hangs on a vertex the body does not have
+    rest = np.array([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0], [0.1, 0.1, 0]], np.float32)
+    faces = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
+    np.savez(
+        tmp_path / "clothes_patch.npz", rest=rest, faces=faces, uv=rest[:, :2], face_uv=faces, bind_vertices=bind,
+        bind_weights=np.full((4, 3), 1 / 3), bind_offset=np.zeros((4, 3)), hidden_body_vertices=np.zeros(0, int),
+    )  # fmt: skip
+    (item,) = load_wardrobe(tmp_path, body).items["clothes"]
+    assert len(item.faces) == 2
+    assert item.stand_in[3] in (1, 2)
+    np.testing.assert_allclose(item.stand_in_offset[3], rest[3] - rest[item.stand_in[3]])

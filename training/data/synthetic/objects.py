@@ -1,0 +1,71 @@
+"""Things that stand or float about: boxes, ellipsoids and panels, in front of people or between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aios_core.geometry.rotations import axis_angle_to_rotmat
+from training.data.synthetic.drawing import Mesh
+from training.data.synthetic.people import vertex_normals
+from training.data.synthetic.posing import Posed
+
+
+def _grid(rows: int, columns: int) -> np.ndarray:
+    """(2*rows*columns, 3) triangles of a grid of (rows + 1) * (columns + 1) points."""
+    corner = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)).ravel()
+    below = corner + columns + 1
+    return np.concatenate([np.stack([corner, corner + 1, below + 1], -1), np.stack([corner, below + 1, below], -1)])
+
+
+def _box() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Corners (24, 3), triangles (12, 3) and texture coordinates (24, 2) of a cube of half-size 1."""
+    square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
+    sides = [np.insert(square, axis, sign, 1) for axis in range(3) for sign in (-1, 1)]
+    triangles = np.concatenate([np.array([[0, 1, 2], [0, 2, 3]]) + 4 * k for k in range(6)])
+    return np.concatenate(sides), triangles, np.tile((square + 1) / 2, (6, 1))
+
+
+def _ellipsoid(rows: int = 10, columns: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    v, u = (a.ravel() for a in np.meshgrid(np.linspace(0, 1, rows + 1), np.linspace(0, 1, columns + 1), indexing="ij"))
+    around, down = 2 * np.pi * u, np.pi * v
+    points = np.stack([np.sin(down) * np.cos(around), np.cos(down), np.sin(down) * np.sin(around)], -1)
+    return points, _grid(rows, columns), np.stack([u, v], -1)
+
+
+def _panel() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    uv = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32)
+    return np.insert(uv * 2 - 1, 2, 0, 1), _grid(1, 1), uv
+
+
+SHAPES = (_box(), _ellipsoid(), _panel())
+
+
+def random_object(
+    people: Sequence[Posed], textures: Sequence[int], half_view: np.ndarray, rng: np.random.Generator
+) -> Mesh:
+    """A thing of random shape, size and texture somewhere before or between the people, or anywhere without people.
+
+    half_view: (2,) half the width and height of the picture at 1 m.
+    """
+    if people:
+        near = people[rng.integers(len(people))]
+        depth = max(near.joints[0, 2] * rng.uniform(0.55, 0.95), 0.4)
+        at = near.joints[rng.integers(22), :2] / max(near.joints[0, 2], 0.4) * depth + rng.normal(0, 0.3, 2)
+    else:
+        depth = rng.uniform(1.5, 8)
+        at = rng.uniform(-1, 1, 2) * half_view * depth
+    points, faces, uv = SHAPES[rng.integers(len(SHAPES))]
+    size = np.exp(rng.normal(-1.9, 0.6, 3)) * (depth / 3) ** 0.5
+    placed = points * size @ axis_angle_to_rotmat(rng.normal(0, 0.7, 3)).T + np.array([*at, depth])
+    placed = placed.astype(np.float32)
+    count = len(faces)
+    return Mesh(
+        points=placed,
+        normals=vertex_normals(placed, faces),
+        faces=faces.astype(np.int32),
+        face_uv=np.ascontiguousarray(uv[faces], np.float32),
+        face_texture=np.full(count, rng.choice(textures), np.int32),
+        face_gain=np.broadcast_to(rng.uniform(0.2, 1.1, 3), (count, 3)).astype(np.float32),
+    )

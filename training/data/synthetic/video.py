@@ -1,0 +1,228 @@
+"""Render a short video of moving people, with their exact motion as a Mocap file beside it:
+
+python -m training.data.synthetic.video --out plaza.mp4 --poses DIR --backgrounds DIR --wardrobe DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from tqdm import tqdm
+
+from aios_core import mocap
+from aios_core.body.joints import BODY, COCO17_FROM_144, JAW, LEFT_HAND, RIGHT_HAND
+from aios_core.errors import AiosError, FootageError
+from aios_core.output import whole_file
+from training.data.sample import joints_px
+from training.data.synthetic.drawing import SceneCamera, Setting, draw
+from training.data.synthetic.generate import Materials, load_stock
+from training.data.synthetic.labels import label
+from training.data.synthetic.motion import load_clip
+from training.data.synthetic.people import dress
+from training.data.synthetic.posing import Posed, pelvis_height, pose_person
+from training.data.synthetic.scene import Stock, looking, turned
+from training.data.synthetic.surroundings import brightest_direction
+
+FPS = 30
+"""Of the clips, so that no frame is interpolated."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """Who does what, where."""
+
+    name: str
+    clip: str
+    start: int
+    """First frame of the clip."""
+    place: tuple[float, float]
+    """Where the pelvis is over the ground at first, metres right of the camera and ahead of it."""
+    yaw: float
+    """Turn of the whole clip about the vertical, radians."""
+    look: int
+    """Seed of shape and clothes."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video to be rendered."""
+
+    roles: tuple[Role, ...]
+    surroundings: str
+    surroundings_turn: float
+    """Turn of the surroundings about the vertical, radians."""
+    frames: int = 150
+    width: int = 960
+    height: int = 540
+    focal_px: float = 820.0
+    eye: float = 1.6
+    """Height of the camera, metres."""
+    pitch: float = 0.1
+    """Downwards, radians."""
+
+
+PLAZA = Film(
+    roles=(
+        Role("dancer", "dance-body-roll", 20, (-1.15, 4.3), np.pi, 3),
+        Role("boxer", "02_05", 60, (1.15, 4.4), np.pi * 1.15, 8),
+        Role("walker", "02_01", 0, (-0.6, 3.6), -np.pi / 2, 10),
+    ),
+    surroundings="modern_buildings_2",
+    surroundings_turn=0.2,
+)
+
+
+def main() -> int:
+    """Parse the command line and render; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help=".mp4; the truth goes beside it as .truth.npz")
+    parser.add_argument("--poses", type=Path, required=True)
+    parser.add_argument("--backgrounds", type=Path, required=True)
+    parser.add_argument("--wardrobe", type=Path)
+    parser.add_argument("--frames", type=int, default=PLAZA.frames)
+    options = parser.parse_args()
+    try:
+        render_video(
+            PLAZA, Materials(options.poses, options.backgrounds, options.wardrobe), options.out, options.frames
+        )
+    except AiosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def render_video(film: Film, materials: Materials, out: Path, frames: int | None = None) -> mocap.Mocap:
+    """Write the film's first frames to `out` (.mp4) and its truth to `.truth.npz` beside it; the truth.
+
+    Raises:
+        AiosError: materials are missing, or the files cannot be written.
+    """
+    stock = load_stock(materials)
+    count = film.frames if frames is None else frames
+    camera = SceneCamera(film.focal_px, looking(0.0, film.pitch, 0.0), np.array([0.0, film.eye, 0.0]))
+    setting = film_setting(stock, film)
+    performances = [perform(stock, materials.poses, role, camera, count) for role in film.roles]
+    rows: list[list[tuple]] = [[] for _ in film.roles]
+
+    def pictures() -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(0)
+        for frame in tqdm(range(count), unit="frame"):
+            # Nobody is drawn for a role whose clip has ended.
+            cast = [(i, acts[frame]) for i, acts in enumerate(performances) if frame < len(acts)]
+            people = [posed for _, posed in cast]
+            meshes = [posed.mesh() for posed in people]
+            drawing = draw(meshes, stock.wardrobe.mips, camera, setting, film.width, film.height)
+            image = np.sqrt(drawing.picture.clip(0, 1)) * 255 + rng.normal(0, 1.2, drawing.picture.shape)
+            image = image.clip(0, 255).astype(np.uint8)
+            sample = label(image, people, drawing, film.focal_px)
+            keypoints = joints_px(sample)[:, COCO17_FROM_144]
+            for p, transl in enumerate(sample.transl):
+                role, posed = next((i, posed) for i, posed in cast if np.array_equal(posed.transl, transl))
+                rows[role].append((frame, posed, sample.boxes_xyxy_px[p], keypoints[p]))
+            yield image
+
+    with whole_file(out) as temporary:
+        encode(temporary, pictures(), film.width, film.height)
+    truth = mocap.Mocap(
+        source=out.name,
+        source_kind="video",
+        width=film.width,
+        height=film.height,
+        fps=Fraction(FPS),
+        timestamps=np.arange(count) / FPS,
+        camera=mocap.Camera(film.focal_px, (film.width / 2, film.height / 2)),
+        weights="truth",
+        body_family=stock.body.family,
+        gender=stock.body.gender,
+        tracks=tuple(_track(i, role.name, rows[i]) for i, role in enumerate(film.roles) if rows[i]),
+    )
+    mocap.save(truth, out.with_suffix(".truth.npz"))
+    return truth
+
+
+def film_setting(stock: Stock, film: Film) -> Setting:
+    """The film's surroundings, with the sun where they are brightest.
+
+    Raises:
+        FootageError: there are no surroundings of this name.
+    """
+    if film.surroundings not in stock.surroundings.names:
+        raise FootageError(f"There are no surroundings called {film.surroundings}.")
+    number = stock.surroundings.names.index(film.surroundings)
+    c, s = np.cos(film.surroundings_turn), np.sin(film.surroundings_turn)
+    panorama_from_world = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    return Setting(
+        panorama=stock.surroundings.panoramas[number],
+        is_flat=False,
+        radiance=stock.surroundings.radiance[number],
+        panorama_from_world=panorama_from_world,
+        ambient=0.7,
+        sun_direction=panorama_from_world.T @ brightest_direction(stock.surroundings.radiance[number]),
+        sun_colour=np.array([0.6, 0.57, 0.5]),
+    )
+
+
+def perform(stock: Stock, poses: Path, role: Role, camera: SceneCamera, frames: int) -> list[Posed]:
+    """The role frame by frame, up to `frames` or the end of its clip, its feet on the ground most of the time."""
+    relaxed = np.stack([stock.body.hands_mean_left, stock.body.hands_mean_right])
+    clip = load_clip(poses, role.clip, relaxed)
+    pose = clip.full_pose[role.start : role.start + frames].copy()
+    person = dress(stock.body, stock.wardrobe, np.random.default_rng(role.look))
+    pose[:, 0] = turned(pose[:, 0], role.yaw)
+    moved = gaussian_filter1d(clip.transl[role.start : role.start + frames], 1.5, axis=0)  # stored in half precision
+    heights = [pelvis_height(person, p, stock.body.parents) for p in pose]
+    lift = float(np.median(heights - moved[:, 1]))
+    c, s = np.cos(role.yaw), np.sin(role.yaw)
+    way = moved - moved[0]
+    # The camera's right is the world's -x, since it looks along +z.
+    east = c * way[:, 0] + s * way[:, 2] - role.place[0]
+    ahead = -s * way[:, 0] + c * way[:, 2] + role.place[1]
+    pelvis = np.stack([east, moved[:, 1] + lift, ahead], -1)
+    calm = np.zeros(10, np.float32)
+    return [pose_person(stock.body, person, p, calm, at, camera) for p, at in zip(pose, pelvis, strict=True)]
+
+
+def _track(number: int, name: str, rows: list[tuple]) -> mocap.Track:
+    frames, posed, boxes, keypoints = zip(*rows, strict=True)
+    pose = np.stack([p.full_pose for p in posed])
+    count = len(frames)
+    return mocap.Track(
+        id=number,
+        name=name,
+        frames=np.array(frames, np.int32),
+        global_orient=pose[:, 0],
+        body_pose=pose[:, BODY],
+        left_hand_pose=pose[:, LEFT_HAND],
+        right_hand_pose=pose[:, RIGHT_HAND],
+        jaw_pose=pose[:, JAW],
+        expression=np.stack([p.expression for p in posed]),
+        betas=posed[0].person.betas,
+        transl=np.stack([p.transl for p in posed]),
+        scores=np.ones(count, np.float32),
+        boxes_xyxy_px=np.stack(boxes),
+        keypoints_px=np.stack(keypoints),
+        key_kinds=np.full(count, mocap.MEASURED, np.uint8),
+    )
+
+
+def encode(path: Path, pictures: Iterator[np.ndarray], width: int, height: int) -> None:
+    """Write pictures (H, W, 3) uint8 as an H.264 video."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "23", "preset": "slow"}
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
