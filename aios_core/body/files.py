@@ -163,6 +163,10 @@ class _ArrayLike:
         self.state = state if isinstance(state, dict) else {}
 
 
+class _ForeignObjectError(pickle.UnpicklingError):
+    """The pickle asks for something that is no array."""
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """Unpickles arrays, plain containers and the wrappers SMPL-X files use; refuses everything else."""
 
@@ -179,13 +183,13 @@ class _ArrayUnpickler(pickle.Unpickler):
             return lambda text, _encoding="latin1": text.encode("latin1")
         if module.split(".")[0] == "chumpy" or module.startswith("scipy.sparse"):
             return _ArrayLike
-        raise pickle.UnpicklingError(f"it refers to {module}.{name}")
+        raise _ForeignObjectError(f"it refers to {module}.{name}")
 
 
 def _read_pickle(path: Path) -> dict[str, np.ndarray]:
     try:
         stored = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
-    except pickle.UnpicklingError as error:
+    except _ForeignObjectError as error:
         raise BodyFileError(f"{path} is refused: a body file holds arrays only, but {error}.") from error
     except Exception as error:  # whatever a damaged pickle makes the unpickler raise
         raise BodyFileError(f"{path} is not a body file or is damaged ({type(error).__name__}).") from error

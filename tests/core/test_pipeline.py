@@ -13,7 +13,12 @@ from aios_core.body.joints import MIRROR_COCO17
 from aios_core.body.skinning import mirrored_pose
 from aios_core.config import OPEN, CaptureConfig
 from aios_core.geometry.camera import (
-    default_focal_px, focal_px_from_35mm, focal_px_from_fov, network_translation, project, refit_translation,
+    default_focal_px,
+    focal_px_from_35mm,
+    focal_px_from_fov,
+    network_translation,
+    project,
+    refit_translation,
 )  # fmt: skip
 from aios_core.media import Footage
 from aios_core.model.predictions import LayerPredictions
