@@ -1,0 +1,202 @@
+"""Training: targets know left from right, matching finds the right query, losses vanish at the truth, runs resume."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from aios_core.body import skinning
+from aios_core.body.files import open_body
+from aios_core.body.skinning_torch import TorchBody
+from aios_core.config import OPEN as MODEL
+from aios_core.config import BackboneConfig
+from aios_core.model.checkpoint import build_model
+from training.config import OPEN
+from training.data.sample import Sample, joints_px, read_shard, write_shard
+from training.losses import gather_people, project
+from training.matcher import iou_and_giou, match, oks
+from training.metrics import assign, average_precision, mpjpe, pa_mpjpe, pck
+from training.targets import batch, fit_camera, mirrored
+from training.train import train
+
+TINY = replace(
+    MODEL, backbone=BackboneConfig(block="basic", depths=(1, 1, 1, 1), widths=(16, 16, 32, 32), stem_width=16, frozen_norm=False),
+    hidden_dim=32, heads=2, feedforward_dim=64, encoder_layers=1, queries=12, people=4, mlp_dim=32,
+)  # fmt: skip
+QUICK = replace(OPEN, batch=2, width=96, height=64, bfloat16=False, log_steps=1, warmup_steps=4, checkpoint_seconds=1e9)
+
+
+def make_sample(seed=0, people=2, width=192, height=128) -> Sample:
+    """People in front of a flat background; each is a bright box, so that there is something to see."""
+    rng = np.random.default_rng(seed)
+    body, focal = open_body(), 150.0
+    pose = rng.normal(0, 0.2, (people, 55, 3)).astype(np.float32)
+    pose[:, 0] += [np.pi, 0, 0]
+    betas = rng.normal(0, 1, (people, 10)).astype(np.float32)
+    transl = np.stack([np.linspace(-1, 1, people), np.full(people, 0.3), np.full(people, 3.5)], -1).astype(np.float32)
+    posed = skinning.pose_body(body, betas, betas * 0, pose, transl)
+    joints = skinning.joints_144(body, posed, pose).astype(np.float32)
+    points = posed.vertices[..., :2] / posed.vertices[..., 2:] * focal + [width / 2, height / 2]
+    boxes = np.concatenate([points.min(1), points.max(1)], -1).clip(0, [width, height] * 2).astype(np.float32)
+    image = np.full((height, width, 3), 60, np.uint8)
+    for x0, y0, x1, y1 in boxes.astype(int):
+        image[y0:y1, x0:x1] = rng.integers(120, 255, 3)
+
+    def around(which):
+        p = joints[:, which, :2] / joints[:, which, 2:] * focal + [width / 2, height / 2]
+        return np.concatenate([p.min(1), p.max(1)], -1).astype(np.float32)
+
+    return Sample(
+        image, focal, pose, betas, betas * 0, transl, joints, np.ones((people, 144), bool), boxes,
+        around(range(25, 40)), around(range(40, 55)), around(range(76, 127)), np.ones(people, np.float32),
+    )  # fmt: skip
+
+
+def test_shards_give_back_what_was_written(tmp_path):
+    samples = [make_sample(0), make_sample(1, people=3)]
+    write_shard(tmp_path, 4, samples)
+    shard = read_shard(tmp_path, 4)
+    for i, sample in enumerate(samples):
+        for name, value in vars(sample).items():
+            assert np.array_equal(getattr(shard.sample(i), name), value), name
+
+
+def test_a_mirrored_sample_mirrors_the_body_model_too():
+    """The labels of the mirrored picture are those of the mirrored pose: the body is symmetric to millimetres."""
+    sample = make_sample()
+    sample = replace(sample, betas=sample.betas * 0)
+    body = open_body()
+    there = skinning.pose_joints(body, sample.betas, sample.full_pose, sample.transl)
+    flipped = mirrored(replace(sample, joints=np.concatenate([there, sample.joints[:, 55:]], 1).astype(np.float32)))
+    again = skinning.pose_joints(body, flipped.betas, flipped.full_pose, flipped.transl)
+    assert np.abs(again - flipped.joints[:, :55]).max() < 0.03
+    points, mirror_points = joints_px(sample), joints_px(mirrored(sample))
+    width = sample.image.shape[1]
+    assert np.allclose(mirror_points[:, 16, 0], width - points[:, 17, 0], atol=1e-3), (
+        "left shoulder is the right one's mirror"
+    )
+
+
+def test_mirroring_twice_changes_nothing():
+    sample = make_sample()
+    for name, value in vars(mirrored(mirrored(sample))).items():
+        assert np.allclose(value, getattr(sample, name), atol=1e-5), name
+
+
+def test_targets_are_fractions_of_the_training_picture():
+    sample = make_sample()
+    images, targets = batch([sample], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    assert images.shape == (1, 3, 64, 96)
+    assert targets.valid.sum() == 2
+    expected = sample.boxes_xyxy_px / [192, 128, 192, 128]
+    found = targets.boxes[0, :2].numpy()
+    assert np.allclose(found[:, :2] - found[:, 2:] / 2, expected[:, :2], atol=1e-5)
+    projected = project(targets.joints[0, :2] + 0, targets.camera[0, :2], 500.0, torch.tensor([96.0, 64.0]))
+    assert projected.shape == (2, 55, 2)
+
+
+def test_the_fitted_camera_puts_the_joints_where_they_are():
+    sample = make_sample()
+    size = np.array([192, 128], np.float32)
+    camera = fit_camera(sample.joints[:, :22], sample.transl, joints_px(sample)[:, :22], size, sample.focal_px)
+    local = torch.tensor(sample.joints[:, :22] - sample.transl[:, None])
+    again = project(local, torch.tensor(camera), sample.focal_px, torch.tensor(size))
+    assert np.abs(again.numpy() - joints_px(sample)[:, :22]).max() < 0.05
+
+
+def test_matching_gives_every_person_the_query_that_lies_on_it():
+    boxes = torch.tensor([[[0.2, 0.2, 0.1, 0.2], [0.7, 0.5, 0.2, 0.4], [0.5, 0.5, 0.9, 0.9]]])
+    truth = boxes[:, [1, 0]]
+    points = torch.rand(1, 2, 17, 2)
+    index = match(torch.zeros(1, 3), boxes, None, truth, points, torch.ones(1, 2, 17), torch.tensor([[True, True]]))
+    assert index.tolist() == [[1, 0]]
+    nobody = match(torch.zeros(1, 3), boxes, None, truth, points, torch.ones(1, 2, 17), torch.tensor([[True, False]]))
+    assert nobody.tolist() == [[1, 0]], "padding answers to query 0 and is masked everywhere"
+
+
+def test_overlap_and_similarity_on_hand_worked_cases():
+    a, b = torch.tensor([0.5, 0.5, 0.2, 0.2]), torch.tensor([0.6, 0.5, 0.2, 0.2])
+    iou, giou = iou_and_giou(a, b)
+    assert float(iou) == pytest.approx(1 / 3, abs=1e-4)
+    assert float(giou) == pytest.approx(1 / 3, abs=1e-4)
+    assert float(iou_and_giou(a, torch.tensor([0.9, 0.5, 0.2, 0.2]))[1]) == pytest.approx(-1 / 3, abs=1e-4)
+    points = torch.zeros(1, 2, 2)
+    moved = torch.tensor([[[0.0, 0.0], [0.1, 0.0]]])
+    value = oks(points, moved, torch.ones(1, 2), torch.tensor([1.0]), torch.tensor([0.05, 0.05]))
+    assert float(value) == pytest.approx((1 + np.exp(-0.01 / (2 * 0.01))) / 2, abs=1e-4)
+
+
+def test_losses_vanish_at_the_truth_and_grow_away_from_it():
+    from aios_core.model.predictions import LayerPredictions
+    from training.losses import layer_loss
+
+    _, t = batch([make_sample()], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    eye = torch.eye(3).expand(1, 10, 1, 3, 3)
+    prediction = LayerPredictions(
+        logits=torch.where(t.valid, 20.0, -20.0)[..., None], boxes=t.boxes, keypoints=t.keypoints,
+        left_hand_boxes=t.part_boxes[:, :, 0], right_hand_boxes=t.part_boxes[:, :, 1], face_boxes=t.part_boxes[:, :, 2],
+        left_hand_keypoints=t.part_keypoints[:, :, 0], right_hand_keypoints=t.part_keypoints[:, :, 1],
+        face_keypoints=t.part_keypoints[:, :, 2], body_rotmats=t.rotmats[:, :, :22], jaw_rotmats=t.rotmats[:, :, 22:23],
+        left_hand_rotmats=t.rotmats[:, :, 25:40], right_hand_rotmats=t.rotmats[:, :, 40:], betas=t.betas,
+        expression=t.expression, camera=t.camera,
+    )  # fmt: skip
+    index = torch.arange(10)[None]
+    body, size = TorchBody(open_body()), torch.tensor([96.0, 64.0])
+    exact = layer_loss(prediction, t, index, body, QUICK.weights, 500.0, size)
+    for name, value in exact.items():
+        assert float(value) < 0.02, name
+    worse = layer_loss(
+        replace(prediction, body_rotmats=eye.expand(1, 10, 22, 3, 3), keypoints=t.keypoints + 0.05), t, index, body,
+        QUICK.weights, 500.0, size,
+    )  # fmt: skip
+    assert worse["keypoints"] > 0.4 and worse["global_orient"] > 0.5 and worse["joints_3d"] > 0.1
+
+
+def test_gathering_people_takes_each_pictures_own():
+    values = torch.arange(12.0).view(2, 3, 2)
+    assert gather_people(values, torch.tensor([[2, 0], [1, 1]]))[:, :, 0].tolist() == [[4, 0], [8, 8]]
+
+
+def test_average_precision_on_hand_worked_cases():
+    assert average_precision(np.array([0.9, 0.8]), np.array([True, True]), 2) == pytest.approx(1)
+    assert average_precision(np.array([0.9, 0.8]), np.array([False, True]), 1) == pytest.approx(0.5)
+    assert average_precision(np.array([0.9]), np.array([True]), 2) == pytest.approx(51 / 101)
+    assert average_precision(np.zeros(0), np.zeros(0, bool), 3) == 0
+    taken = assign(np.array([0.5, 0.9]), np.array([[0, 0, 10, 10], [0, 0, 10, 9]]), np.array([[0, 0, 10, 10]]), 0.5)
+    assert taken.tolist() == [-1, 0], "the better score takes the box, a second prediction of it is a false one"
+
+
+def test_joint_errors_on_hand_worked_cases():
+    truth = np.random.default_rng(0).normal(0, 1, (2, 22, 3))
+    turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
+    assert pa_mpjpe(truth @ turn.T * 1.7 + 3, truth) == pytest.approx([0, 0], abs=1e-9)
+    assert mpjpe(truth + 5, truth) == pytest.approx([0, 0], abs=1e-9)
+    off = truth.copy()
+    off[:, 1:] += [0.1, 0, 0]
+    assert mpjpe(off, truth) == pytest.approx([0.1 * 21 / 22] * 2)
+    mirror = truth * [-1, 1, 1]
+    assert pa_mpjpe(mirror, truth).min() > 0.1, "a mirror image is no rotation"
+    hits = pck(np.array([[[0, 0], [9, 0]]]), np.zeros((1, 2, 2)), np.ones((1, 2), bool), np.array([50.0]))
+    assert hits.tolist() == [True, False]
+
+
+def test_a_short_run_lowers_the_loss_resumes_exactly_and_leaves_weights_that_load(tmp_path):
+    write_shard(tmp_path / "data", 0, [make_sample(seed) for seed in range(4)])
+    weights = train(QUICK, TINY, tmp_path / "data", tmp_path / "run", seconds=1e9, steps=8)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["total"] < lines[0]["total"]
+    model = build_model(weights)
+    assert model.config == TINY
+
+    # The same run, stopped in the middle: every later step is the same to the last digit.
+    steady = replace(QUICK, decay_from=1.0)
+    for folder, stops in (("whole", [8]), ("halves", [5, 8])):
+        for stop in stops:
+            train(steady, TINY, tmp_path / "data", tmp_path / folder, seconds=1e9, steps=stop)
+    totals = [
+        [json.loads(line)["total"] for line in (tmp_path / folder / "log.jsonl").read_text().splitlines()]
+        for folder in ("whole", "halves")
+    ]
+    assert totals[0] == totals[1]
