@@ -134,7 +134,7 @@ def optimizer(model: nn.Module, heatmap: nn.Module, config: TrainConfig) -> torc
 def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
     """Factor on the base rates: linear warm-up, constant, then a cosine to 2 %."""
     warm = min(1.0, (step + 1) / config.warmup_steps)
-    late = max(0.0, progress - config.decay_from) / (1 - config.decay_from)
+    late = max(0.0, progress - config.decay_from) / max(1 - config.decay_from, 1e-9)
     return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, late))))
 
 
