@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 
-from aios_core.config import AIOS
+from aios_core.config import AIOS, ModelConfig
 from aios_core.model.aios import AiOS
 from aios_core.model.predictions import LayerPredictions
 from tests.deterministic_weights import fill, normalise, value
@@ -80,11 +81,13 @@ def compare(layers: dict[str, LayerPredictions], fixture: dict[str, np.ndarray])
     return differences
 
 
-def run(path: str, salt: str, dtype: torch.dtype = torch.float32) -> list[Difference]:
-    """Differences between the preset `aios`, filled by the salt, and the fixture at `path`."""
+def run(
+    path: str, salt: str, dtype: torch.dtype = torch.float32, network: Callable[[ModelConfig], AiOS] = AiOS
+) -> list[Difference]:
+    """Differences between a network of the published sizes, filled by the salt, and the fixture at `path`."""
     with np.load(path, allow_pickle=False) as stored:
         fixture = dict(stored)
-    model = AiOS(AIOS).eval().to(dtype)
+    model = network(AIOS).eval().to(dtype)
     fill(model, partial(value, salt=salt))
     images, mask = pictures(fixture)
     with torch.inference_mode():

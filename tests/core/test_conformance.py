@@ -17,6 +17,7 @@ from aios_core.mocap import Camera
 from aios_core.model.aios import AiOS
 from aios_core.model.denoising import DenoisingQueries
 from aios_core.model.predictions import LayerPredictions, Predictions
+from benchmarks.dense_attention import PlainAiOS
 from tests import aios_synth, conformance
 from tests.deterministic_weights import fill, normalise
 
@@ -35,6 +36,11 @@ def test_outputs_agree_with_the_published_model(name, capsys):
 def test_the_comparison_fails_for_another_salt():
     differences = conformance.run(str(FIXTURES / "aios_single.npz"), "another")
     assert sum(not d.passes for d in differences) > 25
+
+
+def test_the_baseline_of_the_benchmark_computes_the_same():
+    differences = conformance.run(str(FIXTURES / "aios_single.npz"), "", network=PlainAiOS)
+    assert len(differences) == 31 and all(d.passes for d in differences)
 
 
 # A second set of weights, with a made-up SMPL-X body

@@ -1,0 +1,108 @@
+"""The plain network: the baseline that `benchmarks.network` measures against.
+
+It computes the same numbers as `aios_core.model` the straightforward way, as the published network is described:
+the decoder attends densely over all tokens under a mask that a Python loop builds at every call, deformable
+attention stores every sample that grid_sample gives it, batch norms are steps of their own, and the heads of all
+layers are evaluated. A test holds it against the same arrays as the fast one. The published code is under another
+licence and is not used here.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from aios_core.config import ModelConfig
+from aios_core.model import attention, backbone
+from aios_core.model.aios import AiOS
+from aios_core.model.attention import DeformableAttention, LevelShapes, PersonAttention
+from aios_core.model.backbone import FrozenBatchNorm, ResNet
+from aios_core.model.parts import LAYOUTS, tokens_per_person
+from aios_core.model.predictions import Predictions
+
+
+def dense_mask(people: int, stage: int) -> Tensor:
+    """(N, N) bool, True where a token must not see another: all tokens of all people, one after the other."""
+    count = tokens_per_person(stage)
+    mask = torch.ones(people * count, people * count, dtype=torch.bool)
+    boxes = [person * count + slot.start for person in range(people) for slot in LAYOUTS[stage] if slot.is_box]
+    for person in range(people):
+        own = slice(person * count, (person + 1) * count)
+        mask[own, own] = False
+    for box in boxes:
+        for other in boxes:
+            mask[box, other] = False
+    return mask
+
+
+class DenseAttention(PersonAttention):
+    """PersonAttention as one masked attention over all tokens."""
+
+    def forward(self, content: Tensor, position: Tensor) -> tuple[Tensor, None]:
+        _, people, count, dim = content.shape
+        stage = next(stage for stage in range(len(LAYOUTS)) if tokens_per_person(stage) == count)
+        mask = dense_mask(people, stage) if stage else None
+        value = content.flatten(1, 2).transpose(0, 1)
+        query = (content + position).flatten(1, 2).transpose(0, 1)
+        attended, _ = F.multi_head_attention_forward(
+            query, query, value, dim, self.heads, self.in_proj_weight, self.in_proj_bias, None, None, False, 0.0,
+            self.out_proj.weight, self.out_proj.bias, training=False, need_weights=False, attn_mask=mask,
+        )  # fmt: skip
+        return attended.transpose(0, 1).unflatten(1, (people, count)), None
+
+
+def sample_and_store(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
+    """attention.sample through grid_sample, with the samples of all levels side by side before they are summed."""
+    batch, count, heads, levels, points, _ = locations.shape
+    grids = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (B * heads, N, levels, K, 2)
+    parts = value.permute(0, 2, 3, 1).flatten(0, 1).split([h * w for h, w in shapes], dim=-1)
+    samples = [
+        F.grid_sample(part.unflatten(-1, shape), grids[:, :, level], align_corners=False)
+        for level, (part, shape) in enumerate(zip(parts, shapes, strict=True))
+    ]
+    weights = weights.transpose(1, 2).reshape(batch * heads, 1, count, levels * points)
+    summed = (torch.stack(samples, dim=-2).flatten(-2) * weights).sum(-1)
+    return summed.view(batch, heads, -1, count).permute(0, 3, 1, 2)
+
+
+class StoredSamplesAttention(DeformableAttention):
+    def forward(self, *arguments: Tensor) -> Tensor:
+        fast, attention.sample = attention.sample, sample_and_store
+        try:
+            return super().forward(*arguments)
+        finally:
+            attention.sample = fast
+
+
+def separate_norm(conv: torch.nn.Conv2d, norm: FrozenBatchNorm, x: Tensor) -> Tensor:
+    """backbone.conv_norm in two steps."""
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    shift = norm.bias - norm.running_mean * scale
+    return conv(x) * scale[:, None, None] + shift[:, None, None]
+
+
+class SeparateNormResNet(ResNet):
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        fast, backbone.conv_norm = backbone.conv_norm, separate_norm
+        try:
+            return super().forward(images)
+        finally:
+            backbone.conv_norm = fast
+
+
+PLAIN = {PersonAttention: DenseAttention, DeformableAttention: StoredSamplesAttention, ResNet: SeparateNormResNet}
+
+
+class PlainAiOS(AiOS):
+    """AiOS with every module computed the plain way."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        for module in self.modules():
+            if type(module) in PLAIN:
+                module.__class__ = PLAIN[type(module)]
+        self.backbone.to(memory_format=torch.contiguous_format)
+
+    def forward(self, images: Tensor, padding_mask: Tensor, all_layers: bool = True) -> Predictions:
+        return super().forward(images, padding_mask, all_layers=True)
