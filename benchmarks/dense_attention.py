@@ -37,7 +37,7 @@ def dense_mask(people: int, stage: int) -> Tensor:
 
 
 class DenseAttention(PersonAttention):
-    """PersonAttention as one masked attention over all tokens."""
+    """PersonAttention as torch's multi-head attention over all tokens, called as its defaults have it."""
 
     def forward(self, content: Tensor, position: Tensor) -> tuple[Tensor, None]:
         _, people, count, dim = content.shape
@@ -47,7 +47,7 @@ class DenseAttention(PersonAttention):
         query = (content + position).flatten(1, 2).transpose(0, 1)
         attended, _ = F.multi_head_attention_forward(
             query, query, value, dim, self.heads, self.in_proj_weight, self.in_proj_bias, None, None, False, 0.0,
-            self.out_proj.weight, self.out_proj.bias, training=False, need_weights=False, attn_mask=mask,
+            self.out_proj.weight, self.out_proj.bias, training=False, attn_mask=mask,
         )  # fmt: skip
         return attended.transpose(0, 1).unflatten(1, (people, count)), None
 

@@ -38,8 +38,6 @@ class AiOS(nn.Module):
         self.decoder = Decoder(config)
         self.heads = Heads(config)
         self.label_enc = nn.Embedding(DENOISING_LABELS, dim)
-        self.pose_mean: Tensor | None = None
-        """(55, 3) mean pose that came with the weights, for hands_relative_to_mean; not part of the network."""
 
     def forward(
         self,

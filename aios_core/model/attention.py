@@ -27,43 +27,55 @@ def take(tokens: Tensor, slots: tuple[Slot, ...] | list[Slot]) -> Tensor:
     return torch.cat([tokens[..., slot.start : slot.stop, :] for slot in slots], dim=-2)
 
 
+def with_borders(value: Tensor, shapes: LevelShapes) -> Tensor:
+    """The levels (B, S, heads, channels) with zeros around them, so that reading outside needs no test.
+
+    A level becomes H + 2 rows of W + 1 places: the zero before a row also ends the row above it. What lies
+    beyond the last level is only read with weight zero.
+    """
+    counts = [(height + 2) * (width + 1) for height, width in shapes]
+    table = value.new_zeros(value.shape[0], sum(counts) + shapes[-1][1] + 3, *value.shape[2:])
+    levels = value.split([height * width for height, width in shapes], dim=1)
+    start = 0
+    for level, count, (height, width) in zip(levels, counts, shapes, strict=True):
+        rows = table[:, start : start + count].unflatten(1, (height + 2, width + 1))
+        rows[:, 1:-1, 1:] = level.unflatten(1, (height, width))
+        start += count
+    return table
+
+
 def sampled_rows(locations: Tensor, weights: Tensor, shapes: LevelShapes) -> tuple[Tensor, Tensor]:
-    """Rows of the flattened value table and their weights, for bilinear sampling with zeros outside.
+    """Rows of the table of `with_borders`, one for every place and head, and their weights.
 
     Args:
         locations: (B, N, heads, levels, K, 2) places (x, y) in 0..1 of each level.
         weights: (B, N, heads, levels, K) attention.
 
     Returns:
-        int32 rows into a table (B * S * heads, channels) and weights, both (B * N * heads, levels * K * 4).
+        int32 rows (B, N, heads, levels, K, 4) and their weights: corners top left, top right, bottom ones.
     """
-    batch, _, heads, levels, points, _ = locations.shape
-    sizes = locations.new_tensor(shapes).flip(-1)[:, None]  # (levels, 1, 2) width, height
-    counts = [height * width for height, width in shapes]
-    width, height = sizes.unbind(-1)
-    place = locations * sizes - 0.5
-    left, top = place.floor().unbind(-1)
-    right_part, bottom_part = (place - place.floor()).unbind(-1)
-    right, bottom = left + 1, top + 1
-
-    def inside(index: Tensor, size: Tensor) -> Tensor:
-        return torch.fmin(torch.fmax(index, torch.zeros_like(size)), size - 1)
-
-    def weight(index: Tensor, clamped: Tensor, part: Tensor) -> Tensor:
-        return torch.where(index == clamped, part, torch.zeros((), dtype=part.dtype, device=part.device))
-
-    x0, x1, y0, y1 = inside(left, width), inside(right, width), inside(top, height), inside(bottom, height)
-    wx0, wx1 = weight(left, x0, 1 - right_part), weight(right, x1, right_part)
-    wy0, wy1 = weight(top, y0, 1 - bottom_part) * weights, weight(bottom, y1, bottom_part) * weights
-    corner_weights = torch.stack((wy0 * wx0, wy0 * wx1, wy1 * wx0, wy1 * wx1), dim=-1)
-    first = locations.new_tensor([sum(counts[:level]) for level in range(levels)])[:, None]
-    row0, row1 = y0 * width + first, y1 * width + first
-    rows = torch.stack((row0 + x0, row0 + x1, row1 + x0, row1 + x1), dim=-1).int()
-    device = locations.device
-    head = torch.arange(heads, dtype=torch.int32, device=device)[:, None, None, None]
-    image = torch.arange(batch, dtype=torch.int32, device=device)[:, None, None, None, None, None]
-    rows = rows * heads + (head + image * (sum(counts) * heads))
-    return rows.view(-1, levels * points * 4), corner_weights.view(-1, levels * points * 4)
+    width, height = locations.new_tensor(shapes).flip(-1)[:, None].unbind(-1)  # (levels, 1)
+    # fmin and fmax turn what is not a number into a place outside.
+    x = torch.fmax(torch.fmin(locations[..., 0] * width - 0.5, width), -torch.ones_like(width))
+    y = torch.fmax(torch.fmin(locations[..., 1] * height - 0.5, height), -torch.ones_like(height))
+    left, upper = x.detach().floor(), y.detach().floor()
+    right, bottom = x - left, (y - upper) * weights
+    bottom_right = bottom * right
+    top = weights - bottom
+    top_right = top * right
+    corner_weights = torch.stack((top - top_right, top_right, bottom - bottom_right, bottom_right), dim=-1)
+    batch, _, heads, *_ = locations.shape
+    *starts, places = (sum((h + 2) * (w + 1) for h, w in shapes[:level]) for level in range(len(shapes) + 1))
+    places += shapes[-1][1] + 3
+    corners = [
+        [start + w + 2, start + w + 3, start + 2 * w + 3, start + 2 * w + 4]
+        for start, (_, w) in zip(starts, shapes, strict=True)
+    ]
+    corners = heads * torch.tensor(corners, dtype=torch.int32, device=x.device)[:, None]
+    head = torch.arange(heads, dtype=torch.int32, device=x.device)[:, None, None]
+    image = torch.arange(batch, dtype=torch.int32, device=x.device)[:, None, None, None, None]
+    rows = torch.addcmul(left, upper, width + 1).int().mul_(heads).add_(head + image * (places * heads))
+    return rows[..., None] + corners, corner_weights
 
 
 def sample_by_bag(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
@@ -74,9 +86,9 @@ def sample_by_bag(value: Tensor, locations: Tensor, weights: Tensor, shapes: Lev
     Args:
         value: (B, S, heads, channels), the levels one after the other.
     """
-    rows, corner_weights = sampled_rows(locations, weights, shapes)
-    table = value.reshape(-1, value.shape[-1])
-    bags = F.embedding_bag(rows, table, per_sample_weights=corner_weights, mode="sum")
+    table = with_borders(value, shapes)
+    rows, corner_weights = (x.flatten(0, 2).flatten(1) for x in sampled_rows(locations, weights, shapes))
+    bags = F.embedding_bag(rows, table.flatten(0, 2), per_sample_weights=corner_weights, mode="sum")
     return bags.view(*locations.shape[:3], -1)
 
 
@@ -146,7 +158,7 @@ class DeformableAttention(nn.Module):
             padding: (B, S, 1) bool, True = padding.
         """
         batch, count, _ = query.shape
-        value = self.value_proj(memory).masked_fill(padding, 0)
+        value = self.value_proj(memory).masked_fill_(padding, 0)
         value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
         shape = (batch, count, self.heads, self.levels, self.points)
         offsets = self.sampling_offsets(query).to(references.dtype).view(*shape, 2)

@@ -191,7 +191,6 @@ def load_weights(model: AiOS, checkpoint: Checkpoint) -> None:
         told = "; ".join(f"{len(names)} {what} ({_few(names)})" for what, names in problems.items() if names)
         raise CheckpointError(f"{checkpoint.path} does not fit this model: {told}.")
     model.load_state_dict(chosen, strict=False)
-    model.pose_mean = checkpoint.pose_mean
 
 
 def _few(names: list[str], count: int = 3) -> str:

@@ -6,6 +6,8 @@ Needs numba, which only training has; without it `attention.sample_by_bag` compu
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numba
 import numpy as np
 import torch
@@ -82,8 +84,15 @@ def _backward(grad, value, locations, weights, shapes, grad_value, grad_location
                 start += height * width
 
 
-def _use_threads_of_torch():
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+@contextmanager
+def _threads_of_torch():
+    """As many threads as torch uses; numba's OpenMP pool would otherwise change that number for torch too."""
+    count = torch.get_num_threads()
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 class _Sample(Function):
@@ -93,17 +102,17 @@ class _Sample(Function):
         context.save_for_backward(value, locations, weights)
         context.shapes = np.asarray(shapes, np.int64)
         output = value.new_zeros(*locations.shape[:3], value.shape[-1])
-        _use_threads_of_torch()
-        _forward(value.numpy(), locations.numpy(), weights.numpy(), context.shapes, output.numpy())
+        with _threads_of_torch():
+            _forward(value.numpy(), locations.numpy(), weights.numpy(), context.shapes, output.numpy())
         return output
 
     @staticmethod
     def backward(context, grad):
         value, locations, weights = context.saved_tensors
         grads = torch.zeros_like(value), torch.empty_like(locations), torch.empty_like(weights)
-        _use_threads_of_torch()
         arrays = [x.detach().numpy() for x in (grad.contiguous(), value, locations, weights)]
-        _backward(*arrays, context.shapes, *(x.numpy() for x in grads))
+        with _threads_of_torch():
+            _backward(*arrays, context.shapes, *(x.numpy() for x in grads))
         return *grads, None
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -54,6 +57,20 @@ def test_compiled_loops_sample_like_a_grid_and_have_its_gradients():
         results.append([output.detach(), *(x.grad for x in inputs)])
     for loop, grid in zip(*results, strict=True):
         torch.testing.assert_close(loop, grid, atol=1e-4, rtol=1e-4)
+
+
+def test_compiled_loops_leave_the_number_of_threads_alone():
+    pytest.importorskip("numba")
+    script = (
+        "import torch; torch.set_num_threads(1)\n"
+        "from aios_core.model.sampling_numba import sample_by_loop as sample\n"
+        "value, places = torch.rand(1, 4, 1, 8, requires_grad=True), torch.rand(1, 3, 1, 1, 2, 2)\n"
+        "sample(value, places, torch.rand(1, 3, 1, 1, 2), ((2, 2),)).sum().backward()\n"
+        "print(torch.get_num_threads())"
+    )
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "1", done.stderr
 
 
 def test_places_that_are_not_numbers_are_never_read():
