@@ -1,8 +1,8 @@
 """From the film camera's axes to Blender's: the only file that knows both. numpy only.
 
 Film camera (Mocap): x right, y down, z forward. Blender's world: x right, y forward, z up. An armature's own axes:
-SMPL-X's rest pose, x to the person's left, y up, z to the front; its object turns it by +90 degrees about x, which makes
-y up into z up. Between the film camera's axes and an armature's lie 180 degrees about x.
+SMPL-X's rest pose, x to the person's left, y up, z to the front; its object turns it by +90 degrees about x, so that y
+up becomes z up. Between the film camera's axes and an armature's lie 180 degrees about x.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CAMERA_EULER = (math.pi / 2, 0.0, 0.0)
 
 
 def pelvis_locations(transl: np.ndarray, rest_pelvis: np.ndarray) -> np.ndarray:
-    """(N, 3) locations of the pelvis bone, armature axes from its rest place, for translations (N, 3) in camera space."""
+    """(N, 3) locations of the pelvis bone, from its rest place, for translations (N, 3) in camera space."""
     return (rest_pelvis + transl) @ ARMATURE_FROM_CAMERA.T - rest_pelvis
 
 
@@ -48,7 +48,7 @@ def camera_to_world(points: np.ndarray, camera_height: float) -> np.ndarray:
 
 
 def frame_numbers(timestamps: np.ndarray, fps: float, first: int = 1) -> np.ndarray:
-    """Blender frames (T,) of timestamps (T,) in seconds: whole ones for a steady clock, fractions for a variable one."""
+    """Blender frames (T,) of timestamps (T,), seconds: whole ones for a steady clock, fractions for a variable one."""
     frames = np.asarray(timestamps) * fps
     whole = np.round(frames)
     return np.where(np.abs(frames - whole) < 0.05, whole, frames) + first

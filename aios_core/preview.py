@@ -49,18 +49,17 @@ def draw_preview(
     bodies = [body_for_shape(body, track.betas, mocap.body_family)[:2] for track in mocap.tracks]
     by_frame = _rows_by_frame(mocap)
 
-    def drawn() -> Iterator[np.ndarray]:
+    def drawn(only: int | None = None) -> Iterator[np.ndarray]:
         for frame in footage:
             i = _mocap_frame(frame, mocap)
-            if i is not None:
+            if i is not None and only in (None, i):
                 yield draw_people(frame.rgb, mocap, bodies, by_frame.get(i, []))
                 on_frame(i)
 
     if output.suffix.lower() == ".mp4":
         _write_video(drawn(), output, _drawn_fps(mocap))
         return
-    wanted = mocap.frame_count // 2 if footage.kind != "image" else 0
-    picture = next((p for i, p in enumerate(drawn()) if i == wanted), None)
+    picture = next(drawn(only=mocap.frame_count // 2), None)
     with whole_file(output) as temporary:
         if picture is None or not cv2.imwrite(str(temporary), picture[..., ::-1]):
             raise OutputError(f"Cannot write {output}: the footage does not fit the Mocap, or the format is unknown.")

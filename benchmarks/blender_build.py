@@ -1,4 +1,4 @@
-"""Five people x 150 frames built in Blender, and its keys against `keyframe_insert`: python -m benchmarks.blender_build"""
+"""Five people x 150 frames built in Blender, against `keyframe_insert`: python -m benchmarks.blender_build"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peak memory of a 10-minute clip against a 10-second one, preset `open`: python -m benchmarks.memory [--seconds 600]"""
+"""Peak memory of a 10-minute clip against a 10-second one: python -m benchmarks.memory [--seconds 600]"""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 
 MEASURE = """
 import resource, sys, aios_core

@@ -1,4 +1,4 @@
-"""Which query answers for which person: Hungarian matching, one assignment per picture and layer (paper section 3.5)."""
+"""Which query answers for which person: Hungarian matching, one per picture and layer (paper section 3.5)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def iou_and_giou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def oks(points: Tensor, targets: Tensor, weight: Tensor, area: Tensor, sigmas: Tensor) -> Tensor:
-    """Object keypoint similarity (...) of points (..., K, 2); weight (..., K); area (...) in the points' units squared."""
+    """Object keypoint similarity (...) of points (..., K, 2); weight (..., K); area (...) in their units squared."""
     distance = (points - targets).square().sum(-1)
     similarity = torch.exp(-distance / (2 * area[..., None] * (2 * sigmas) ** 2 + 1e-9))
     return (similarity * weight).sum(-1) / (weight.sum(-1) + 1e-6)
@@ -45,8 +45,8 @@ def match(
 ) -> Tensor:
     """(B, G) the query of every person; 0 where there is no person.
 
-    logits (B, Q), boxes (B, Q, 4), keypoints (B, Q, 17, 2) or None in the box stage. Costs: focal class cost 2, box L1 5,
-    GIoU 2; with keypoints also their L1 10 and OKS 4 (INTEROP, training facts).
+    logits (B, Q), boxes (B, Q, 4), keypoints (B, Q, 17, 2) or None in the box stage. Costs: focal class cost 2,
+    box L1 5, GIoU 2; with keypoints also their L1 10 and OKS 4 (INTEROP, training facts).
     """
     p = logits.sigmoid()
     positive = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()

@@ -23,7 +23,7 @@ FINGER_LENGTH = 0.018
 def new_armature(name: str, joints: np.ndarray, collection: Any) -> Any:
     """An armature object with bones at rest joints (55, 3), metres, standing upright.
 
-    Every bone points along +y with roll 0, so that its rest matrix is the identity and a joint's rotation is the bone's.
+    Every bone points along +y with roll 0, so its rest matrix is the identity and a joint's rotation is the bone's.
     """
     data = bpy.data.armatures.new(name)
     data.display_type = "STICK"

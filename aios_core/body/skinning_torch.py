@@ -24,8 +24,10 @@ class TorchBody(nn.Module):
 
     def __init__(self, body: BodyModel, dtype: torch.dtype = torch.float32):
         super().__init__()
-        floats = ("v_template", "shapedirs", "exprdirs", "lbs_weights", "joint_template", "joint_shapedirs",
-                  "joint_exprdirs", "landmark_weights", "contour_weights", "hands_mean_left", "hands_mean_right")  # fmt: skip
+        floats = (
+            "v_template", "shapedirs", "exprdirs", "lbs_weights", "joint_template", "joint_shapedirs", "joint_exprdirs",
+            "landmark_weights", "contour_weights",
+        )  # fmt: skip
         for name in floats:
             self.register_buffer(name, torch.as_tensor(getattr(body, name)).to(dtype), persistent=False)
         integers = ("faces", "extra_joint_vertices", "landmark_faces", "contour_faces", "parents")

@@ -59,8 +59,8 @@ def people_from_predictions(
 ) -> FramePeople:
     """Everybody in picture `image` of a batch whose score reaches the threshold, one entry a person.
 
-    width, height: of the footage, pixels. hand_means: left and right mean hand (15, 3) that predicted hands are relative
-    to, or None where they are absolute.
+    width, height: of the footage, pixels. hand_means: left and right mean hand (15, 3) that predicted hands are
+    relative to, or None where they are absolute.
     """
 
     def array(values) -> np.ndarray:

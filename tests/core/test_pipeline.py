@@ -1,4 +1,4 @@
-"""From predictions to tracks: one entry a person, places that match the picture, the same person from frame to frame."""
+"""From predictions to tracks: one entry a person, places that match the picture, the same person over time."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -205,7 +205,8 @@ def test_a_mirrored_network_gives_mirrored_people():
     other = replace(
         original,
         boxes=original.boxes * torch.tensor([-1.0, 1, 1, 1]) + torch.tensor([1.0, 0, 0, 0]),
-        keypoints=original.keypoints[:, :, torch.as_tensor(MIRROR_COCO17)] * torch.tensor([-1.0, 1]) + torch.tensor([1.0, 0]),
+        keypoints=original.keypoints[:, :, torch.as_tensor(MIRROR_COCO17)] * torch.tensor([-1.0, 1])
+        + torch.tensor([1.0, 0]),
         body_rotmats=original.body_rotmats[:, :, body_order] * flip,
         left_hand_rotmats=original.right_hand_rotmats * flip,
         right_hand_rotmats=original.left_hand_rotmats * flip,

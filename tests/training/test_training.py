@@ -22,7 +22,7 @@ from training.targets import batch, fit_camera, mirrored
 from training.train import train
 
 TINY = replace(
-    MODEL, backbone=BackboneConfig(block="basic", depths=(1, 1, 1, 1), widths=(16, 16, 32, 32), stem_width=16, frozen_norm=False),
+    MODEL, backbone=BackboneConfig("basic", (1, 1, 1, 1), (16, 16, 32, 32), stem_width=16, frozen_norm=False),
     hidden_dim=32, heads=2, feedforward_dim=64, encoder_layers=1, queries=12, people=4, mlp_dim=32,
 )  # fmt: skip
 QUICK = replace(OPEN, batch=2, width=96, height=64, bfloat16=False, log_steps=1, warmup_steps=4, checkpoint_seconds=1e9)
