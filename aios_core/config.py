@@ -85,8 +85,8 @@ OPEN = ModelConfig(
         block="basic", depths=(2, 2, 2, 2), widths=(32, 64, 128, 256), stem_width=32, frozen_norm=False
     ),
     hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=1,
-    whole_body_layers=1, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True, body_family="open",
-    hands_relative_to_mean=False, short_side=256, long_side=426, antialias=True,
+    whole_body_layers=1, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
+    body_family="open", hands_relative_to_mean=False, short_side=256, long_side=426, antialias=True,
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""
 

@@ -18,7 +18,7 @@ from training.config import PRESETS, TrainConfig
 from training.data.sample import Sample, list_shards, read_shard
 from training.data.synthetic.generate import LIMBS
 from training.losses import score_logits
-from training.metrics import assign, average_precision, iou_matrix, mpjpe, pa_mpjpe, pck
+from training.metrics import assign, average_precision, best_threshold, iou_matrix, mpjpe, pa_mpjpe, pck
 from training.targets import Targets, batch
 
 DUPLICATE_IOU = 0.7
@@ -105,6 +105,7 @@ def evaluate(
         cv2.imwrite(str(sheet), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
     everybody = np.concatenate(true_joints)
     mean = np.broadcast_to(everybody.mean(0), everybody.shape)
+    threshold, f1 = best_threshold(np.array(scores), np.array(hits[0.5]), truths)
     return {
         "pictures": len(samples),
         "people": truths,
@@ -112,6 +113,8 @@ def evaluate(
         "AP75": average_precision(np.array(scores), np.array(hits[0.75]), truths),
         "AP50 with duplicates": average_precision(np.array(raw_scores), np.array(raw_hits), truths),
         "recall at 0.5": float(np.mean(hits[0.5]) * len(hits[0.5]) / max(truths, 1)),
+        "best threshold": threshold,
+        "F1 there": f1,
         f"found at score {SHOWN_SCORE}": len(errors),
         "PCK@0.1": float(np.concatenate(keypoint_hits).mean()) if keypoint_hits else float("nan"),
         "MPJPE mm": float(np.mean(errors) * 1000) if errors else float("nan"),

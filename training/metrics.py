@@ -38,6 +38,15 @@ def average_precision(scores: np.ndarray, hits: np.ndarray, truths: int) -> floa
     return float(np.concatenate([precision, [0.0]])[np.minimum(at, len(hits))].mean())
 
 
+def best_threshold(scores: np.ndarray, hits: np.ndarray, truths: int) -> tuple[float, float]:
+    """The score threshold with the best F1 of predictions (N,) with hits (N,) bool over `truths` people, and that F1."""
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(hits[order])
+    f1 = 2 * found / (np.arange(1, len(found) + 1) + truths)
+    best = int(np.argmax(f1))
+    return float(scores[order][best]), float(f1[best])
+
+
 def pck(points: np.ndarray, truth: np.ndarray, seen: np.ndarray, size: np.ndarray, share: float = 0.1) -> np.ndarray:
     """Booleans of the seen keypoints: nearer to the truth than `share` of the person's size.
 

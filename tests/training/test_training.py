@@ -17,7 +17,7 @@ from training.config import OPEN
 from training.data.sample import Sample, joints_px, read_shard, write_shard
 from training.losses import gather_people, project
 from training.matcher import iou_and_giou, match, oks
-from training.metrics import assign, average_precision, mpjpe, pa_mpjpe, pck
+from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
 from training.targets import batch, fit_camera, mirrored
 from training.train import train
 
@@ -200,3 +200,8 @@ def test_a_short_run_lowers_the_loss_resumes_exactly_and_leaves_weights_that_loa
         for folder in ("whole", "halves")
     ]
     assert totals[0] == totals[1]
+
+
+def test_the_best_threshold_on_a_hand_worked_case():
+    scores, hits = np.array([0.9, 0.2, 0.6, 0.5]), np.array([True, False, True, False])
+    assert best_threshold(scores, hits, 2) == pytest.approx((0.6, 1.0))

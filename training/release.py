@@ -1,0 +1,39 @@
+"""Make a run's weights the shipped ones: python -m training.release --run RUN --data HELD_OUT
+
+The averaged weights go to aios_core/assets/open.safetensors in half precision, with the licence, the training data and
+the score threshold of the best F1 on held-out renders in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from aios_core.model.checkpoint import OPEN_WEIGHTS, build_model, save_weights
+from training.config import PRESETS
+from training.evaluate import evaluate, load_samples
+
+LICENCE = "GPL-3.0-or-later; free for any use. Trained on synthetic pictures only."
+CREDITS = (
+    "The data used in this project was obtained from mocap.cs.cmu.edu. The database was created with funding from NSF "
+    "EIA-0196217. Motions also of Mesh2Motion (CC0); surroundings of Poly Haven (CC0); bodies and clothes of MakeHuman (CC0)."
+)
+
+
+def main() -> None:
+    """Parse the command line and write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, required=True, help="folder of a finished run")
+    parser.add_argument("--data", type=Path, required=True, help="held-out shards")
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--output", type=Path, default=OPEN_WEIGHTS)
+    options = parser.parse_args()
+    model = build_model(options.run / "weights.safetensors")
+    numbers = evaluate(model, load_samples(options.data, options.count), PRESETS["open"])
+    metadata = {"license": LICENCE, "credits": CREDITS, "score_threshold": f"{numbers['best threshold']:.2f}"}
+    path = save_weights(model, options.output, metadata=metadata)
+    print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, threshold {metadata['score_threshold']}")
+
+
+if __name__ == "__main__":
+    main()
