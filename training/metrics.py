@@ -39,7 +39,7 @@ def average_precision(scores: np.ndarray, hits: np.ndarray, truths: int) -> floa
 
 
 def best_threshold(scores: np.ndarray, hits: np.ndarray, truths: int) -> tuple[float, float]:
-    """The score threshold with the best F1 of predictions (N,) with hits (N,) bool over `truths` people, and that F1."""
+    """The score threshold with the best F1 of predictions (N,), hits (N,) bool, over `truths` people; and that F1."""
     order = np.argsort(-scores, kind="stable")
     found = np.cumsum(hits[order])
     f1 = 2 * found / (np.arange(1, len(found) + 1) + truths)
@@ -48,7 +48,7 @@ def best_threshold(scores: np.ndarray, hits: np.ndarray, truths: int) -> tuple[f
 
 
 def pck(points: np.ndarray, truth: np.ndarray, seen: np.ndarray, size: np.ndarray, share: float = 0.1) -> np.ndarray:
-    """Booleans of the seen keypoints: nearer to the truth than `share` of the person's size.
+    """Booleans: the seen keypoints that are nearer to the truth than `share` of the person's size.
 
     points, truth: (N, K, 2) pixels; seen: (N, K) bool; size: (N,) square root of the box's area, pixels.
     """

@@ -16,7 +16,8 @@ from training.evaluate import evaluate, load_samples
 LICENCE = "GPL-3.0-or-later; free for any use. Trained on synthetic pictures only."
 CREDITS = (
     "The data used in this project was obtained from mocap.cs.cmu.edu. The database was created with funding from NSF "
-    "EIA-0196217. Motions also of Mesh2Motion (CC0); surroundings of Poly Haven (CC0); bodies and clothes of MakeHuman (CC0)."
+    "EIA-0196217. Motions also of Mesh2Motion (CC0); surroundings of Poly Haven (CC0); bodies and clothes of "
+    "MakeHuman (CC0)."
 )
 
 
