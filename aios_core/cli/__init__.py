@@ -61,5 +61,7 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 def _exit_when_stdin_closes() -> None:
     """A job started by another program must not outlive it: its end closes our stdin."""
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: its lock, held here, would stop the interpreter from going down.
+    while os.read(0, 1024):
+        pass
     signal.raise_signal(signal.SIGTERM)

@@ -17,6 +17,7 @@ from aios_core.body.files import open_body  # noqa: E402
 from tests.mocaps import make_mocap  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "examples" / "footage" / "astronaut.jpg"
 
 
 @pytest.fixture
@@ -99,14 +100,38 @@ assert name in bpy.context.preferences.addons, "not enabled"
 import aios_core
 assert "extensions" in aios_core.__file__, aios_core.__file__
 assert "torch" not in sys.modules
-bpy.ops.wm.read_factory_settings
 bpy.ops.aios.import_mocap(filepath=sys.argv[2])
 print("people:", sum(o.type == "ARMATURE" for o in bpy.data.objects), flush=True)
-import os; os._exit(0)
+
+import os, time
+from bl_ext.user_default.aios_blender import operators
+os.environ["PYTHONPATH"] = sys.argv[4]  # the runtime's packages, not Blender's
+bpy.context.preferences.addons[name].preferences.python = sys.executable
+settings = bpy.context.scene.aios
+settings.footage, settings.threshold = sys.argv[3], 0.02
+assert bpy.ops.aios.capture() == {"FINISHED"}
+assert settings.is_running and not bpy.ops.aios.capture.poll()
+while operators.pump():
+    time.sleep(0.1)
+print("captured:", settings.status, "camera" in " ".join(bpy.data.objects.keys()), flush=True)
+
+settings.footage = "/no/such/clip.mp4"
+bpy.ops.aios.capture()
+while operators.pump():
+    time.sleep(0.1)
+print("refused:", settings.status, flush=True)
+
+settings.footage = sys.argv[3]
+bpy.ops.aios.capture()
+bpy.ops.aios.cancel()
+while operators.pump():
+    time.sleep(0.1)
+print("ended:", settings.status, settings.is_running, flush=True)
+os._exit(0)
 """
 
 
-def test_the_zip_validates_installs_enables_and_imports(tmp_path):
+def test_the_zip_validates_installs_imports_and_captures(tmp_path):
     built = run_python(ROOT / "tools" / "build_extension.py", "--output", tmp_path)
     assert built.returncode == 0, built.stdout + built.stderr
     archive = Path(built.stdout.strip().splitlines()[-1])
@@ -116,10 +141,14 @@ def test_the_zip_validates_installs_enables_and_imports(tmp_path):
     assert len(wheels) == 1 and wheels[0].endswith("-none-any.whl"), "one wheel, nothing compiled"
     path = mocap_file.save(make_mocap(), tmp_path / "clip.npz")
     result = subprocess.run(
-        [sys.executable, "-I", "-c", _isolated(INSTALL), str(archive), str(path)], capture_output=True, text=True,
-        timeout=180, cwd=tmp_path, env=_own_blender(tmp_path),
+        [sys.executable, "-I", "-c", _isolated(INSTALL), str(archive), str(path), str(PHOTO), str(ROOT)],
+        capture_output=True, text=True, timeout=300, cwd=tmp_path, env=_own_blender(tmp_path),
     )  # fmt: skip
-    assert "people: 2" in result.stdout, result.stdout + result.stderr
+    said = result.stdout + result.stderr
+    assert "people: 2" in said, said
+    assert "people found True" in said, said
+    assert "refused: No such footage: /no/such/clip.mp4." in said, said
+    assert "ended: Cancelled False" in said, said
 
 
 def _isolated(code: str) -> str:
