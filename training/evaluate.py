@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from aios_core.body.files import open_body
 from aios_core.body.skinning_torch import TorchBody
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import build_model
+from aios_core.model.predictions import LayerPredictions
 from training.config import PRESETS, TrainConfig
 from training.data.sample import Sample, list_shards, read_shard
 from training.data.synthetic.generate import LIMBS
@@ -24,6 +26,7 @@ from training.targets import Targets, batch
 DUPLICATE_IOU = 0.7
 SHOWN_SCORE = 0.3
 BATCH = 16
+SHEET_TILES = 24
 
 
 def main() -> None:
@@ -50,6 +53,25 @@ def load_samples(folder: Path, count: int) -> list[Sample]:
     return [shard.sample(i) for shard in shards for i in range(len(shard))][:count]
 
 
+@dataclass
+class Tally:
+    """What is collected over all pictures."""
+
+    people: int = 0
+    scores: list[float] = field(default_factory=list)
+    hits: dict[float, list[bool]] = field(default_factory=lambda: {0.5: [], 0.75: []})
+    """For each overlap, which predictions took a true box."""
+    raw_scores: list[float] = field(default_factory=list)
+    """With duplicates left in."""
+    raw_hits: list[bool] = field(default_factory=list)
+    keypoint_hits: list[np.ndarray] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+    aligned_errors: list[float] = field(default_factory=list)
+    true_joints: list[np.ndarray] = field(default_factory=list)
+    empty_pictures: int = 0
+    false_alarms: int = 0
+
+
 @torch.no_grad()
 def evaluate(
     model: AiOS, samples: list[Sample], config: TrainConfig, sheet: Path | None = None
@@ -59,71 +81,82 @@ def evaluate(
     A person counts as found when a prediction overlaps the box by half or more; joints are measured on found people
     with scores over 0.3. Duplicates (overlap over 0.7 with a better one) are removed, as the pipeline does.
     """
-    body = TorchBody(open_body())
-    rng = np.random.default_rng(0)
-    scores, raw_scores = [], []
-    hits: dict[float, list[bool]] = {0.5: [], 0.75: []}
-    raw_hits, truths, alarms, empty = [], 0, 0, 0
-    keypoint_hits, errors, aligned, tiles, true_joints = [], [], [], [], []
+    body, rng, tally, tiles = TorchBody(open_body()), np.random.default_rng(0), Tally(), []
     for start in range(0, len(samples), BATCH):
         chunk = samples[start : start + BATCH]
         images, targets = batch(chunk, config, model.config.camera_focal_px, rng, augment=False)
         found = model(images, torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool)).final
-        score = score_logits(found.logits).sigmoid().numpy()
-        eyes = torch.eye(3).expand(*found.body_rotmats.shape[:2], 2, 3, 3)
-        rotmats = torch.cat(
-            [found.body_rotmats, found.jaw_rotmats, eyes, found.left_hand_rotmats, found.right_hand_rotmats], 2
-        )
-        joints = body(
-            found.betas.flatten(0, 1), found.expression.flatten(0, 1), rotmats.flatten(0, 1), with_vertices=False
-        )
-        joints = joints.joints.view(*rotmats.shape[:2], 55, 3)[:, :, :22].numpy()
-        for b in range(len(chunk)):
-            truth, present = _corners(targets.boxes[b].numpy()), targets.valid[b].numpy()
-            truth = truth[present]
-            boxes = _corners(found.boxes[b].numpy())
-            keep = without_duplicates(score[b], boxes, DUPLICATE_IOU)
-            truths += len(truth)
-            raw_scores += score[b].tolist()
-            raw_hits += (assign(score[b], boxes, truth, 0.5) >= 0).tolist()
-            scores += score[b][keep].tolist()
-            for threshold, collected in hits.items():
-                taken = assign(score[b][keep], boxes[keep], truth, threshold)
-                collected += (taken >= 0).tolist()
-                if threshold == 0.5:
-                    shown = (taken >= 0) & (score[b][keep] > SHOWN_SCORE)
-                    _measure(found, targets, joints, b, keep[shown], np.flatnonzero(present)[taken[shown]],
-                             config, keypoint_hits, errors, aligned)  # fmt: skip
-            true_joints.append(targets.joints[b].numpy()[present][:, :22])
-            if not len(truth):
-                empty += 1
-                alarms += int((score[b][keep] > SHOWN_SCORE).sum())
-            if sheet is not None and len(tiles) < 24:
-                tiles.append(_tile(chunk[b], found, b, keep[score[b][keep] > SHOWN_SCORE], config))
+        joints = predicted_joints(found, body)
+        for b, sample in enumerate(chunk):
+            kept = _count(tally, found, targets, joints, b, config)
+            if sheet is not None and len(tiles) < SHEET_TILES:
+                tiles.append(_tile(sample, found, b, kept))
     if sheet is not None:
         rows = [np.concatenate(tiles[i : i + 6], 1) for i in range(0, len(tiles) - len(tiles) % 6, 6)]
         cv2.imwrite(str(sheet), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
-    everybody = np.concatenate(true_joints)
+    return {"pictures": len(samples)} | _summary(tally)
+
+
+def predicted_joints(found: LayerPredictions, body: TorchBody) -> np.ndarray:
+    """(B, P, 22, 3) body joints of everybody predicted."""
+    eyes = torch.eye(3).expand(*found.body_rotmats.shape[:2], 2, 3, 3)
+    parts = [found.body_rotmats, found.jaw_rotmats, eyes, found.left_hand_rotmats, found.right_hand_rotmats]
+    rotmats = torch.cat(parts, 2)
+    posed = body(found.betas.flatten(0, 1), found.expression.flatten(0, 1), rotmats.flatten(0, 1), with_vertices=False)
+    return posed.joints.view(*rotmats.shape[:2], 55, 3)[:, :, :22].numpy()
+
+
+def _count(
+    tally: Tally, found: LayerPredictions, targets: Targets, joints: np.ndarray, b: int, config: TrainConfig
+) -> np.ndarray:
+    """Add picture b of a batch to the tally; the queries that would be shown."""
+    present = targets.valid[b].numpy()
+    truth, boxes = _corners(targets.boxes[b].numpy())[present], _corners(found.boxes[b].numpy())
+    score = score_logits(found.logits)[b].sigmoid().numpy()
+    keep = without_duplicates(score, boxes, DUPLICATE_IOU)
+    shown = score[keep] > SHOWN_SCORE
+    tally.people += len(truth)
+    tally.raw_scores += score.tolist()
+    tally.raw_hits += (assign(score, boxes, truth, 0.5) >= 0).tolist()
+    tally.scores += score[keep].tolist()
+    for threshold, hits in tally.hits.items():
+        hits += (assign(score[keep], boxes[keep], truth, threshold) >= 0).tolist()
+    taken = assign(score[keep], boxes[keep], truth, 0.5)
+    right = shown & (taken >= 0)
+    _measure(tally, found, targets, joints, b, keep[right], np.flatnonzero(present)[taken[right]], config)
+    tally.true_joints.append(targets.joints[b].numpy()[present][:, :22])
+    if not len(truth):
+        tally.empty_pictures += 1
+        tally.false_alarms += int(shown.sum())
+    return keep[shown]
+
+
+def _summary(tally: Tally) -> dict[str, float | int]:
+    everybody = np.concatenate(tally.true_joints)
     mean = np.broadcast_to(everybody.mean(0), everybody.shape)
-    threshold, f1 = best_threshold(np.array(scores), np.array(hits[0.5]), truths)
+    scores = np.array(tally.scores)
+    threshold, f1 = best_threshold(scores, np.array(tally.hits[0.5]), tally.people)
     return {
-        "pictures": len(samples),
-        "people": truths,
-        "AP50": average_precision(np.array(scores), np.array(hits[0.5]), truths),
-        "AP75": average_precision(np.array(scores), np.array(hits[0.75]), truths),
-        "AP50 with duplicates": average_precision(np.array(raw_scores), np.array(raw_hits), truths),
-        "recall at 0.5": float(np.mean(hits[0.5]) * len(hits[0.5]) / max(truths, 1)),
+        "people": tally.people,
+        "AP50": average_precision(scores, np.array(tally.hits[0.5]), tally.people),
+        "AP75": average_precision(scores, np.array(tally.hits[0.75]), tally.people),
+        "AP50 with duplicates": average_precision(np.array(tally.raw_scores), np.array(tally.raw_hits), tally.people),
+        "recall at 0.5": float(np.sum(tally.hits[0.5]) / max(tally.people, 1)),
         "best threshold": threshold,
         "F1 there": f1,
-        f"found at score {SHOWN_SCORE}": len(errors),
-        "PCK@0.1": float(np.concatenate(keypoint_hits).mean()) if keypoint_hits else float("nan"),
-        "MPJPE mm": float(np.mean(errors) * 1000) if errors else float("nan"),
-        "PA-MPJPE mm": float(np.mean(aligned) * 1000) if aligned else float("nan"),
-        "mean pose MPJPE mm": float(mpjpe(mean, everybody).mean() * 1000),
-        "mean pose PA-MPJPE mm": float(pa_mpjpe(mean, everybody).mean() * 1000),
-        "person-free pictures": empty,
-        "false people in them": alarms,
+        f"found at score {SHOWN_SCORE}": len(tally.errors),
+        "PCK@0.1": _mean(np.concatenate(tally.keypoint_hits)) if tally.keypoint_hits else float("nan"),
+        "MPJPE mm": _mean(tally.errors) * 1000,
+        "PA-MPJPE mm": _mean(tally.aligned_errors) * 1000,
+        "mean pose MPJPE mm": _mean(mpjpe(mean, everybody)) * 1000,
+        "mean pose PA-MPJPE mm": _mean(pa_mpjpe(mean, everybody)) * 1000,
+        "person-free pictures": tally.empty_pictures,
+        "false people in them": tally.false_alarms,
     }
+
+
+def _mean(values: np.ndarray | list[float]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def without_duplicates(scores: np.ndarray, boxes: np.ndarray, overlap: float) -> np.ndarray:
@@ -136,8 +169,11 @@ def without_duplicates(scores: np.ndarray, boxes: np.ndarray, overlap: float) ->
     return np.array(kept, int)
 
 
-def _measure(found, targets: Targets, joints, b, queries, people, config, keypoint_hits, errors, aligned) -> None:
-    """Add one picture's found people (queries) and their truths (people) to the collected errors."""
+def _measure(
+    tally: Tally, found: LayerPredictions, targets: Targets, joints: np.ndarray, b: int, queries: np.ndarray,
+    people: np.ndarray, config: TrainConfig,
+) -> None:  # fmt: skip
+    """Add the errors of found people (queries) against their truths (people)."""
     if not len(queries):
         return
     size = np.array([config.width, config.height])
@@ -145,17 +181,17 @@ def _measure(found, targets: Targets, joints, b, queries, people, config, keypoi
     truth = targets.keypoints[b].numpy()[people] * size
     seen = targets.keypoints_weight[b].numpy()[people] > 0.9
     side = np.sqrt((targets.boxes[b].numpy()[people][:, 2:] * size).prod(-1))
-    keypoint_hits.append(pck(points, truth, seen, side))
+    tally.keypoint_hits.append(pck(points, truth, seen, side))
     true = targets.joints[b].numpy()[people][:, :22]
-    errors.extend(mpjpe(joints[b][queries], true))
-    aligned.extend(pa_mpjpe(joints[b][queries], true))
+    tally.errors.extend(mpjpe(joints[b][queries], true))
+    tally.aligned_errors.extend(pa_mpjpe(joints[b][queries], true))
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], -1)
 
 
-def _tile(sample: Sample, found, b: int, queries: np.ndarray, config: TrainConfig) -> np.ndarray:
+def _tile(sample: Sample, found: LayerPredictions, b: int, queries: np.ndarray) -> np.ndarray:
     tile = sample.image.copy()
     size = np.array([tile.shape[1], tile.shape[0]])
     for q in queries:
