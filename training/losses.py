@@ -106,61 +106,76 @@ def _keypoint_losses(p: LayerPredictions, t: Targets, index: Tensor, weights: Lo
 
 
 def _body_losses(
-    p: LayerPredictions, t: Targets, index: Tensor, body: TorchBody, weights: LossWeights, focal_px: float, size: Tensor
+    p: LayerPredictions,
+    t: Targets,
+    index: Tensor,
+    body: TorchBody,
+    weights: LossWeights,
+    focal_px: float,
+    size: Tensor,
 ) -> dict[str, Tensor]:
+    """SMPL-X losses over the N people of the batch."""
     present = t.valid
 
     def people(values: Tensor) -> Tensor:
         return gather_people(values, index)[present]
 
     rotmats, betas, camera = people(p.body_rotmats), people(p.betas), people(p.camera)
-    true_rotmats, part_valid = t.rotmats[present], t.part_valid[present]
     if not len(rotmats):
-        zero = p.body_rotmats.sum() * 0 + p.betas.sum() * 0 + p.camera.sum() * 0
-        return {"body_pose": zero}
-    pose_error = (rotmats - true_rotmats[:, :22]).abs().sum((-1, -2))
-    whole_body = p.left_hand_keypoints is not None
-    eyes = torch.eye(3, device=rotmats.device).expand(len(rotmats), 2, 3, 3)
-    if whole_body:
-        left, right = people(p.left_hand_rotmats), people(p.right_hand_rotmats)
-        jaw, expression = people(p.jaw_rotmats), people(p.expression)
-    else:
-        left = right = torch.eye(3, device=rotmats.device).expand(len(rotmats), 15, 3, 3)
-        jaw, expression = eyes[:, :1], torch.zeros_like(betas)
-    full = torch.cat([rotmats, jaw, eyes, left, right], 1)
-    joints = body(betas, expression, full, with_vertices=False).joints
-    count = 55 if whole_body else 22
-    true_joints = t.joints[present]
-    relative = joints[:, :count] - joints[:, :1]
-    error_3d = (relative - true_joints[:, :count]).abs().sum(-1)
-    joint_weight = torch.ones(count, device=joints.device)
-    joint_weight[22:] = 0.2
-    projected = project(joints[:, :22], camera, focal_px, size)
-    height = (t.boxes[present][:, 2:] * size).amax(-1)[:, None, None]
-    error_2d = F.smooth_l1_loss(projected / height, t.joints_px[present][:, :22] / height, reduction="none", beta=0.02)
-    true_camera = t.camera[present]
-    camera_error = (
-        ((camera.clamp_min(1e-4) / true_camera.clamp_min(1e-4)).log().abs()[:, 0])
-        + ((camera - true_camera).abs()[:, 1:] * focal_px / height[:, 0]).sum(-1) * 0.5
-    )
+        return {"body_pose": p.body_rotmats.sum() * 0 + p.betas.sum() * 0 + p.camera.sum() * 0}
+    pose_error = (rotmats - t.rotmats[present][:, :22]).abs().sum((-1, -2))
     terms = {
         "global_orient": weights.global_orient * pose_error[:, 0].mean(),
         "body_pose": weights.body_pose * pose_error[:, 1:].mean(),
         "betas": weights.betas * (betas - t.betas[present]).abs().sum(-1).mean(),
-        "joints_3d": weights.joints_3d * (error_3d * joint_weight).sum(-1).mean() / joint_weight.sum(),
-        "joints_2d": weights.joints_2d * error_2d.sum(-1).clamp_max(4).mean(),
-        "camera": weights.camera * camera_error.clamp_max(8).mean(),
     }
+    eye = torch.eye(3, device=rotmats.device)
+    jaw, expression = eye.expand(len(rotmats), 1, 3, 3), torch.zeros_like(betas)
+    left = right = eye.expand(len(rotmats), 15, 3, 3)
+    whole_body = p.left_hand_keypoints is not None
     if whole_body:
-        for k, hand in ((0, left), (1, right)):
-            error = (hand - true_rotmats[:, 25 + 15 * k : 40 + 15 * k]).abs().sum((-1, -2)).mean(-1)
-            terms["left_hand_pose" if k == 0 else "right_hand_pose"] = weights.hand_pose * mean_over(
-                error, part_valid[:, k]
-            )
-        face = part_valid[:, 2]
-        terms["jaw_pose"] = weights.jaw_pose * mean_over((jaw[:, 0] - true_rotmats[:, 22]).abs().sum((-1, -2)), face)
-        terms["expression"] = weights.expression * mean_over((expression - t.expression[present]).abs().sum(-1), face)
+        left, right = people(p.left_hand_rotmats), people(p.right_hand_rotmats)
+        jaw, expression = people(p.jaw_rotmats), people(p.expression)
+        terms |= _part_losses(left, right, jaw, expression, t, weights)
+    full = torch.cat([rotmats, jaw, eye.expand(len(rotmats), 2, 3, 3), left, right], 1)
+    joints = body(betas, expression, full, with_vertices=False).joints
+    terms["joints_3d"] = weights.joints_3d * _joints_loss(joints, t.joints[present], 55 if whole_body else 22)
+    height = (t.boxes[present][:, 2:] * size).amax(-1)[:, None, None]
+    points, truth = project(joints[:, :22], camera, focal_px, size) / height, t.joints_px[present][:, :22] / height
+    error_2d = F.smooth_l1_loss(points, truth, reduction="none", beta=0.02)
+    terms["joints_2d"] = weights.joints_2d * error_2d.sum(-1).clamp_max(4).mean()
+    terms["camera"] = weights.camera * _camera_loss(camera, t.camera[present], focal_px / height[:, 0])
     return terms
+
+
+def _part_losses(
+    left: Tensor, right: Tensor, jaw: Tensor, expression: Tensor, t: Targets, weights: LossWeights
+) -> dict[str, Tensor]:
+    """Hands, jaw and expression (N, ...), each where it is seen."""
+    truth, seen = t.rotmats[t.valid], t.part_valid[t.valid]
+    hands = {}
+    for k, hand in enumerate((left, right)):
+        error = (hand - truth[:, 25 + 15 * k : 40 + 15 * k]).abs().sum((-1, -2)).mean(-1)
+        hands[f"{PARTS[k]}_pose"] = weights.hand_pose * mean_over(error, seen[:, k])
+    return hands | {
+        "jaw_pose": weights.jaw_pose * mean_over((jaw[:, 0] - truth[:, 22]).abs().sum((-1, -2)), seen[:, 2]),
+        "expression": weights.expression * mean_over((expression - t.expression[t.valid]).abs().sum(-1), seen[:, 2]),
+    }
+
+
+def _joints_loss(joints: Tensor, truth: Tensor, count: int) -> Tensor:
+    """L1 of the first `count` joints (N, 55, 3) from the pelvis; fingers, jaw and eyes weigh a fifth."""
+    weight = torch.ones(count, device=joints.device)
+    weight[22:] = 0.2
+    error = (joints[:, :count] - joints[:, :1] - truth[:, :count]).abs().sum(-1)
+    return (error * weight).sum(-1).mean() / weight.sum()
+
+
+def _camera_loss(camera: Tensor, truth: Tensor, scale: Tensor) -> Tensor:
+    """Error of cameras (N, 3): log of the depth, and place in box heights; scale (N, 1) makes tx, ty box heights."""
+    depth = (camera[:, 0].clamp_min(1e-4) / truth[:, 0].clamp_min(1e-4)).log().abs()
+    place = ((camera - truth).abs()[:, 1:] * scale).sum(-1)
+    return (depth + 0.5 * place).clamp_max(8).mean()
 
 
 def project(joints: Tensor, camera: Tensor, focal_px: float, size: Tensor) -> Tensor:
