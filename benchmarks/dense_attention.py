@@ -16,10 +16,11 @@ from torch import Tensor
 from aios_core.config import ModelConfig
 from aios_core.model import attention, backbone
 from aios_core.model.aios import AiOS
-from aios_core.model.attention import DeformableAttention, LevelShapes, PersonAttention
+from aios_core.model.attention import DeformableAttention, PersonAttention
 from aios_core.model.backbone import FrozenBatchNorm, ResNet
 from aios_core.model.parts import LAYOUTS, tokens_per_person
 from aios_core.model.predictions import Predictions
+from aios_core.model.sampling import LevelShapes
 
 
 def dense_mask(people: int, stage: int) -> Tensor:
@@ -53,7 +54,7 @@ class DenseAttention(PersonAttention):
 
 
 def sample_and_store(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
-    """attention.sample through grid_sample, with the samples of all levels side by side before they are summed."""
+    """sampling.sample through grid_sample, with the samples of all levels side by side before they are summed."""
     batch, count, heads, levels, points, _ = locations.shape
     grids = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (B * heads, N, levels, K, 2)
     parts = value.permute(0, 2, 3, 1).flatten(0, 1).split([h * w for h, w in shapes], dim=-1)

@@ -7,7 +7,6 @@ see the box tokens of everybody, in one softmax (paper section 3.4). It never bu
 
 from __future__ import annotations
 
-import importlib.util
 import math
 
 import torch
@@ -15,9 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.model.parts import LAYOUTS, Slot, tokens_per_person
-
-HAS_NUMBA = importlib.util.find_spec("numba") is not None
-LevelShapes = tuple[tuple[int, int], ...]
+from aios_core.model.sampling import LevelShapes, sample
 
 
 def take(tokens: Tensor, slots: tuple[Slot, ...] | list[Slot]) -> Tensor:
@@ -25,97 +22,6 @@ def take(tokens: Tensor, slots: tuple[Slot, ...] | list[Slot]) -> Tensor:
     if len(slots) == 1:
         return tokens[..., slots[0].start : slots[0].stop, :]
     return torch.cat([tokens[..., slot.start : slot.stop, :] for slot in slots], dim=-2)
-
-
-def with_borders(value: Tensor, shapes: LevelShapes) -> Tensor:
-    """The levels (B, S, heads, channels) with zeros around them, so that reading outside needs no test.
-
-    A level becomes H + 2 rows of W + 1 places: the zero before a row also ends the row above it. What lies
-    beyond the last level is only read with weight zero.
-    """
-    counts = [(height + 2) * (width + 1) for height, width in shapes]
-    table = value.new_zeros(value.shape[0], sum(counts) + shapes[-1][1] + 3, *value.shape[2:])
-    levels = value.split([height * width for height, width in shapes], dim=1)
-    start = 0
-    for level, count, (height, width) in zip(levels, counts, shapes, strict=True):
-        rows = table[:, start : start + count].unflatten(1, (height + 2, width + 1))
-        rows[:, 1:-1, 1:] = level.unflatten(1, (height, width))
-        start += count
-    return table
-
-
-def sampled_rows(locations: Tensor, weights: Tensor, shapes: LevelShapes) -> tuple[Tensor, Tensor]:
-    """Rows of the table of `with_borders`, one for every place and head, and their weights.
-
-    Args:
-        locations: (B, N, heads, levels, K, 2) places (x, y) in 0..1 of each level.
-        weights: (B, N, heads, levels, K) attention.
-
-    Returns:
-        int32 rows (B, N, heads, levels, K, 4) and their weights: corners top left, top right, bottom ones.
-    """
-    width, height = locations.new_tensor(shapes).flip(-1)[:, None].unbind(-1)  # (levels, 1)
-    # fmin and fmax turn what is not a number into a place outside.
-    x = torch.fmax(torch.fmin(locations[..., 0] * width - 0.5, width), -torch.ones_like(width))
-    y = torch.fmax(torch.fmin(locations[..., 1] * height - 0.5, height), -torch.ones_like(height))
-    left, upper = x.detach().floor(), y.detach().floor()
-    right, bottom = x - left, (y - upper) * weights
-    bottom_right = bottom * right
-    top = weights - bottom
-    top_right = top * right
-    corner_weights = torch.stack((top - top_right, top_right, bottom - bottom_right, bottom_right), dim=-1)
-    batch, _, heads, *_ = locations.shape
-    *starts, places = (sum((h + 2) * (w + 1) for h, w in shapes[:level]) for level in range(len(shapes) + 1))
-    places += shapes[-1][1] + 3
-    corners = [
-        [start + w + 2, start + w + 3, start + 2 * w + 3, start + 2 * w + 4]
-        for start, (_, w) in zip(starts, shapes, strict=True)
-    ]
-    corners = heads * torch.tensor(corners, dtype=torch.int32, device=x.device)[:, None]
-    head = torch.arange(heads, dtype=torch.int32, device=x.device)[:, None, None]
-    image = torch.arange(batch, dtype=torch.int32, device=x.device)[:, None, None, None, None]
-    rows = torch.addcmul(left, upper, width + 1).int().mul_(heads).add_(head + image * (places * heads))
-    return rows[..., None] + corners, corner_weights
-
-
-def sample_by_bag(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
-    """Weighted sums of bilinear samples, (B, N, heads, channels), as one embedding bag over the value's rows.
-
-    A row is one head's channels at one place, so that every read is contiguous and no sample is ever stored.
-
-    Args:
-        value: (B, S, heads, channels), the levels one after the other.
-    """
-    table = with_borders(value, shapes)
-    rows, corner_weights = (x.flatten(0, 2).flatten(1) for x in sampled_rows(locations, weights, shapes))
-    bags = F.embedding_bag(rows, table.flatten(0, 2), per_sample_weights=corner_weights, mode="sum")
-    return bags.view(*locations.shape[:3], -1)
-
-
-def sample_by_grid(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
-    """The same as sample_by_bag through grid_sample, for devices without embedding bags."""
-    grids = (2 * locations - 1).permute(0, 2, 3, 1, 4, 5)  # (B, heads, levels, N, K, 2)
-    weights = weights.permute(0, 2, 3, 1, 4)  # (B, heads, levels, N, K)
-    batch, heads, levels = grids.shape[:3]
-    parts = value.permute(0, 2, 3, 1).split([height * width for height, width in shapes], dim=-1)
-    total = 0
-    for level in range(levels):
-        image = parts[level].unflatten(-1, shapes[level]).flatten(0, 1)
-        samples = F.grid_sample(image, grids[:, :, level].flatten(0, 1), align_corners=False)
-        total = total + (samples * weights[:, :, level].flatten(0, 1)[:, None]).sum(-1)
-    return total.view(batch, heads, -1, total.shape[-1]).permute(0, 3, 1, 2)
-
-
-def sample(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
-    """Weighted sums of bilinear samples, (B, N, heads, channels), in the fastest way there is."""
-    if value.device.type == "mps":
-        return sample_by_grid(value, locations, weights, shapes)
-    needs_gradient = torch.is_grad_enabled() and (value.requires_grad or locations.requires_grad)
-    if needs_gradient and HAS_NUMBA and value.device.type == "cpu" and value.dtype == torch.float32:
-        from aios_core.model.sampling_numba import sample_by_loop  # numba takes a second to import
-
-        return sample_by_loop(value, locations, weights, shapes)
-    return sample_by_bag(value, locations, weights, shapes)
 
 
 class DeformableAttention(nn.Module):
@@ -174,8 +80,10 @@ class DeformableAttention(nn.Module):
         return self.output_proj(sampled.flatten(2))
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, slots: tuple[Slot, ...], seen: tuple[Tensor, Tensor],
-           may_see: Tensor | None = None) -> Tensor:  # fmt: skip
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, slots: tuple[Slot, ...], seen: tuple[Tensor, Tensor],
+    may_see: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Attention within each person plus, for its box tokens, over what `seen` holds, in one softmax.
 
     Args:
@@ -189,13 +97,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, slots: tuple[Slot, ...], s
     batch, heads, people, _, dim = query.shape
     boxes = [slot for slot in slots if slot.is_box]
     points = [slot for slot in slots if not slot.is_box]
+    may_see = None if may_see is None else may_see[:, None]
+    if not points:
+        return F.scaled_dot_product_attention(query.flatten(2, 3), *seen, attn_mask=may_see).view_as(query)
     box_query = take(query, boxes) * dim**-0.5  # (B, heads, P, boxes, d)
     scores = box_query.flatten(2, 3) @ seen[0].transpose(-1, -2)  # (B, heads, P * boxes, N)
     if may_see is not None:
-        scores = scores.masked_fill(~may_see[:, None], -math.inf)
-    if not points:
-        weights = scores.float().softmax(-1).to(value.dtype) if scores.dtype != torch.float64 else scores.softmax(-1)
-        return (weights @ seen[1]).view(batch, heads, people, -1, dim)
+        scores = scores.masked_fill(~may_see, -math.inf)
     own = box_query @ take(key, points).transpose(-1, -2)  # (B, heads, P, boxes, points)
     scores = torch.cat((own, scores.view(batch, heads, people, len(boxes), -1)), dim=-1)
     weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)

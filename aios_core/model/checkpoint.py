@@ -23,6 +23,7 @@ from torch import Tensor
 from aios_core.config import AIOS, BackboneConfig, ModelConfig
 from aios_core.errors import CheckpointError
 from aios_core.model.aios import AiOS
+from aios_core.model.heads import stage_starts
 from aios_core.model.parts import PARTS
 from aios_core.output import whole_file
 
@@ -74,8 +75,7 @@ def published_names(name: str, config: ModelConfig) -> list[str]:
         return names
     part = next((part for part in PARTS if part.point_size_embed == head), None)
     if part is not None:  # one head for all layers, listed once for each
-        starts = (0, config.box_layers, config.box_layers + config.body_layers)
-        count = config.decoder_layers - starts[part.points_stage]
+        count = config.decoder_layers - stage_starts(config)[part.points_stage]
         names = [f"{head}.{index}.{rest}" for index in range(count)]
     return names + [f"transformer.decoder.{alias}" for alias in names]
 

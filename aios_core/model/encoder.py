@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
-from aios_core.model.attention import DeformableAttention, LevelShapes
+from aios_core.model.attention import DeformableAttention
 from aios_core.model.position import image_position, pixel_centers, resize_mask, valid_extent
+from aios_core.model.sampling import LevelShapes
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Deformable attention's sampling and its gradient as two compiled loops, for training on the CPU.
 
 Torch would store 4 rows and weights for every sample and sort them for the gradient; the loops store nothing.
-Needs numba, which only training has; without it `attention.sample_by_bag` computes the same.
+Needs numba, which only training has; without it `sampling.sample_by_bag` computes the same.
 """
 
 from __future__ import annotations
@@ -117,5 +117,5 @@ class _Sample(Function):
 
 
 def sample_by_loop(value: Tensor, locations: Tensor, weights: Tensor, shapes: tuple[tuple[int, int], ...]) -> Tensor:
-    """The same as `attention.sample_by_bag`, for float32 tensors on the CPU."""
+    """The same as `sampling.sample_by_bag`, for float32 tensors on the CPU."""
     return _Sample.apply(value, locations, weights, shapes)

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from aios_core.geometry.rotations_torch import axis_angle_to_rotmat, rot6d_to_rotmat, rotmat_to_axis_angle
-from aios_core.model.attention import DeformableAttention, PersonAttention, sample_by_bag, sample_by_grid
+from aios_core.model.attention import DeformableAttention, PersonAttention
 from aios_core.model.parts import LAYOUTS, REGRESSORS, tokens_per_person
 from aios_core.model.position import inverse_sigmoid, resize_mask
+from aios_core.model.sampling import sample_by_bag, sample_by_grid
 
 SHAPES = ((5, 7), (3, 4), (1, 2))
 
