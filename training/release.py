@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from aios_core.model.checkpoint import OPEN_WEIGHTS, build_model, save_weights
+from aios_core.config import PRESETS as MODELS
+from aios_core.model.aios import AiOS
+from aios_core.model.checkpoint import OPEN_WEIGHTS, load_checkpoint, load_weights, save_weights
 from training.config import PRESETS
 from training.evaluate import evaluate, load_samples
 
@@ -29,7 +31,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=OPEN_WEIGHTS)
     options = parser.parse_args()
-    model = build_model(options.run / "weights.safetensors")
+    # The preset says at which size pictures are looked at; the run's file only has to fit its layers.
+    model = AiOS(MODELS["open"]).eval()
+    load_weights(model, load_checkpoint(options.run / "weights.safetensors"))
     numbers = evaluate(model, load_samples(options.data, options.count), PRESETS["open"])
     metadata = {"license": LICENCE, "credits": CREDITS, "score_threshold": f"{numbers['best threshold']:.2f}"}
     path = save_weights(model, options.output, metadata=metadata)
