@@ -113,7 +113,7 @@ class CaptureConfig:
     """Horizontal field of view of the shot, degrees."""
     focal_px: float | None = None
     """Focal length of the shot, pixels; goes before fov_deg. Neither: EXIF, else the picture's diagonal."""
-    keypoint_weight: float = 0.5
+    keypoint_weight: float = 0.3
     """How much the network's 2-d keypoints count against its camera when people are placed, 0..1."""
     start: int = 0
     """First frame."""
