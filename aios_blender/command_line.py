@@ -112,7 +112,9 @@ def save_blend(output: Path) -> None:
     temporary = output.with_name(f".{output.stem}.partial.blend")
     try:
         bpy.context.preferences.filepaths.save_version = 0
-        bpy.ops.wm.save_as_mainfile(filepath=str(temporary.absolute()), check_existing=False, relative_remap=False)
+        bpy.ops.wm.save_as_mainfile(
+            filepath=str(temporary.absolute()), check_existing=False, relative_remap=False, compress=True
+        )
         temporary.replace(output)
     except (RuntimeError, OSError) as error:
         raise OutputError(f"Cannot write {output}: {error}.") from error

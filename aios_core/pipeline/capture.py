@@ -24,6 +24,8 @@ from aios_core.pipeline.track import Tracker
 
 SHORTEST_TRACK_SECONDS = 0.2
 """In videos, somebody seen for less is taken for an error of the network."""
+WEAK_SHARE = 0.5
+"""In videos, detections down to this share of the threshold continue people who were seen before."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,12 @@ def estimate(
     tracker = Tracker(config.memory_seconds)
     sights, timestamps = [], []
     begun = time.monotonic()
-    for frame, people in _people_of(footage, network, config):
-        seconds = frame.timestamp
-        ids = tracker.update(people, seconds)
+    threshold = network.threshold * (1 if footage.kind == "image" else WEAK_SHARE)
+    for frame, people in _people_of(footage, network, config, threshold):
+        ids = tracker.update(people, frame.timestamp, network.threshold)
+        people, ids = people.select(ids > 0), ids[ids > 0]
         sights.append(_Sight(len(timestamps), ids, pack(people)))
-        timestamps.append(seconds)
+        timestamps.append(frame.timestamp)
         on_progress(_progress(len(timestamps), footage.frame_count, len(people), time.monotonic() - begun))
     for warning in footage.warnings:
         on_warning(warning)
@@ -104,13 +107,16 @@ def iterate_people(path: str | os.PathLike, config: CaptureConfig | None = None)
     config = config or CaptureConfig()
     footage = open_footage(path, config.start, config.stop, config.step)
     body = load_body(config.body) if config.body else open_body()
-    yield from _people_of(footage, load_network(config, body), config)
+    network = load_network(config, body)
+    yield from _people_of(footage, network, config, network.threshold)
 
 
-def _people_of(footage: Footage, network: Network, config: CaptureConfig) -> Iterator[tuple[Frame, FramePeople]]:
+def _people_of(
+    footage: Footage, network: Network, config: CaptureConfig, threshold: float
+) -> Iterator[tuple[Frame, FramePeople]]:
     frames = iter(footage)
     while batch := list(islice(frames, config.batch)):
-        yield from zip(batch, detect(network, batch, config), strict=True)
+        yield from zip(batch, detect(network, batch, config, threshold), strict=True)
 
 
 def _progress(done: int, total: int | None, people: int, seconds: float) -> Progress:

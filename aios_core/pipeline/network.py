@@ -79,8 +79,8 @@ def _hand_means(pose_mean: torch.Tensor | None, body: BodyModel) -> tuple[np.nda
 
 
 @torch.inference_mode()
-def detect(network: Network, frames: Sequence[Frame], config: CaptureConfig) -> list[FramePeople]:
-    """The people of each frame, best scores first, without duplicates."""
+def detect(network: Network, frames: Sequence[Frame], config: CaptureConfig, threshold: float) -> list[FramePeople]:
+    """The people of each frame whose score reaches the threshold, best scores first, without duplicates."""
     pictures = [preprocess(frame.rgb, network.config) for frame in frames]
     images, padding = pad_batch(pictures)
     images = images.to(network.device, memory_format=torch.channels_last)
@@ -88,7 +88,7 @@ def detect(network: Network, frames: Sequence[Frame], config: CaptureConfig) -> 
     answers = []
     for i, frame in enumerate(frames):
         height, width = frame.rgb.shape[:2]
-        people = people_from_predictions(found, i, width, height, network.hand_means, network.threshold)
+        people = people_from_predictions(found, i, width, height, network.hand_means, threshold)
         people = without_duplicates(people, config.duplicate_overlap)
         answers.append(people.select(np.arange(min(len(people), config.max_people or len(people)))))
     return answers

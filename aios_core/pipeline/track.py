@@ -34,30 +34,41 @@ class Tracker:
     _seen: list[_Seen] = field(default_factory=list)
     _next_id: int = 1
 
-    def update(self, people: FramePeople, time: float) -> np.ndarray:
-        """(P,) numbers of the people of the frame at `time` seconds; new people get new numbers."""
+    def update(self, people: FramePeople, time: float, birth_score: float = 0.0) -> np.ndarray:
+        """(P,) numbers of the people of the frame at `time` seconds, from 1 on.
+
+        Somebody new gets a new number if the score reaches birth_score, else 0: weak detections continue the tracks
+        that strong ones leave over, and start none (ByteTrack; Zhang et al. 2022).
+        """
         self._seen = [seen for seen in self._seen if time - seen.time <= self.memory_seconds]
         ids = np.zeros(len(people), int)
-        for row, column in self._assign(people, time):
-            ids[column] = self._seen[row].id
-            self._seen[row] = _sighting(ids[column], people, column, time, self._seen[row])
+        strong = people.scores >= birth_score
+        waiting = list(range(len(self._seen)))
+        for group in (np.flatnonzero(strong), np.flatnonzero(~strong)):
+            for row, column in self._assign(people, time, waiting, group):
+                ids[column] = self._seen[row].id
+                self._seen[row] = _sighting(ids[column], people, column, time, self._seen[row])
+                waiting.remove(row)
         # New numbers go by place, not by order in the frame: shuffled detections give the same tracks.
-        new = np.flatnonzero(ids == 0)
+        new = np.flatnonzero((ids == 0) & (people.scores >= birth_score))
         for i in new[np.lexsort(people.boxes_xyxy_px[new].T)]:
             ids[i], self._next_id = self._next_id, self._next_id + 1
             self._seen.append(_sighting(int(ids[i]), people, i, time, None))
         return ids
 
-    def _assign(self, people: FramePeople, time: float) -> list[tuple[int, int]]:
-        if not self._seen or not len(people):
+    def _assign(self, people: FramePeople, time: float, rows: list[int], columns: np.ndarray) -> list[tuple[int, int]]:
+        """Pairs (place in _seen, person) between those rows and columns that fit best and well enough."""
+        if not rows or not len(columns):
             return []
-        shifts = np.stack([seen.velocity * (time - seen.time) for seen in self._seen])
-        boxes = np.stack([seen.box for seen in self._seen]) + np.tile(shifts, 2)
-        points = np.stack([seen.keypoints for seen in self._seen]) + shifts[:, None]
+        seen = [self._seen[row] for row in rows]
+        shifts = np.stack([s.velocity * (time - s.time) for s in seen])
+        boxes = np.stack([s.box for s in seen]) + np.tile(shifts, 2)
+        points = np.stack([s.keypoints for s in seen]) + shifts[:, None]
         area = np.clip(boxes[:, 2:] - boxes[:, :2], 1, None).prod(-1)
-        affinity = iou_matrix(boxes, people.boxes_xyxy_px) + keypoint_similarity(points, people.keypoints_px, area)
+        affinity = iou_matrix(boxes, people.boxes_xyxy_px[columns])
+        affinity = (affinity + keypoint_similarity(points, people.keypoints_px[columns], area)) / 2
         pairs = zip(*linear_sum_assignment(-affinity), strict=True)
-        return [(int(r), int(c)) for r, c in pairs if affinity[r, c] / 2 >= LEAST_AFFINITY]
+        return [(rows[r], int(columns[c])) for r, c in pairs if affinity[r, c] >= LEAST_AFFINITY]
 
 
 def _sighting(number: int, people: FramePeople, i: int, time: float, before: _Seen | None) -> _Seen:

@@ -188,6 +188,17 @@ def test_somebody_hidden_for_a_moment_comes_back_as_the_same_person():
     assert found[-1][0] == found[0][0]
 
 
+def test_a_weak_detection_continues_a_track_but_starts_none():
+    tracker = Tracker(0.7)
+    assert tracker.update(people([[0, 0, 50, 100]], [0.3]), 0.0, birth_score=0.4).tolist() == [0]
+    assert tracker.update(people([[0, 0, 50, 100]], [0.6]), 0.04, birth_score=0.4).tolist() == [1]
+    assert tracker.update(people([[1, 0, 51, 100]], [0.3]), 0.08, birth_score=0.4).tolist() == [1]
+    both = people([[20, 0, 70, 100], [2, 0, 52, 100]], [0.8, 0.3])
+    assert tracker.update(both, 0.12, birth_score=0.4).tolist() == [1, 0], (
+        "a strong detection goes before a nearer weak one"
+    )
+
+
 def test_somebody_away_for_long_comes_back_as_somebody_new():
     tracker = Tracker(0.5)
     first = tracker.update(people([[0, 0, 50, 100]]), 0.0)
