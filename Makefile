@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 FOOTAGE := examples/footage
 
-.PHONY: demo test extension bench lint clean
+# Further Blender versions that `make test-blender` runs the scene tests on; the bpy in constraints.txt is in `make test`.
+BLENDER_VERSIONS ?= 4.2.23 5.0.1
+
+.PHONY: demo test test-blender extension bench lint clean
 
 demo: $(VENV)/ready
 	mkdir -p out
@@ -15,6 +18,13 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
+
+test-blender:
+	for version in $(BLENDER_VERSIONS); do \
+		$(PYTHON) -m venv $(VENV)-bpy-$$version && \
+		$(VENV)-bpy-$$version/bin/python -m pip install -q bpy==$$version numpy==1.26.4 pytest hypothesis && \
+		$(VENV)-bpy-$$version/bin/python -m pytest -p no:cacheprovider tests/blender/test_scene.py || exit 1; \
+	done
 
 extension: $(VENV)/ready
 	$(BIN)/python tools/build_extension.py --output dist
@@ -32,4 +42,4 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) out dist build *.egg-info
+	rm -rf $(VENV) $(VENV)-bpy-* out dist build *.egg-info
