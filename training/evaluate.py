@@ -13,6 +13,7 @@ import torch
 
 from aios_core.body.files import open_body
 from aios_core.body.skinning_torch import TorchBody
+from aios_core.geometry.boxes import cxcywh_to_xyxy, iou_matrix
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import build_model
 from aios_core.model.predictions import LayerPredictions
@@ -20,7 +21,7 @@ from training.config import PRESETS, TrainConfig
 from training.data.sample import Sample, list_shards, read_shard
 from training.data.synthetic.generate import LIMBS
 from training.losses import score_logits
-from training.metrics import assign, average_precision, best_threshold, iou_matrix, mpjpe, pa_mpjpe, pck
+from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
 from training.targets import Targets, batch
 
 DUPLICATE_IOU = 0.7
@@ -111,7 +112,7 @@ def _count(
 ) -> np.ndarray:
     """Add picture b of a batch to the tally; the queries that would be shown."""
     present = targets.valid[b].numpy()
-    truth, boxes = _corners(targets.boxes[b].numpy())[present], _corners(found.boxes[b].numpy())
+    truth, boxes = cxcywh_to_xyxy(targets.boxes[b].numpy())[present], cxcywh_to_xyxy(found.boxes[b].numpy())
     score = score_logits(found.logits)[b].sigmoid().numpy()
     keep = without_duplicates(score, boxes, DUPLICATE_IOU)
     shown = score[keep] > SHOWN_SCORE
@@ -187,15 +188,11 @@ def _measure(
     tally.aligned_errors.extend(pa_mpjpe(joints[b][queries], true))
 
 
-def _corners(boxes: np.ndarray) -> np.ndarray:
-    return np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], -1)
-
-
 def _tile(sample: Sample, found: LayerPredictions, b: int, queries: np.ndarray) -> np.ndarray:
     tile = sample.image.copy()
     size = np.array([tile.shape[1], tile.shape[0]])
     for q in queries:
-        box = (_corners(found.boxes[b, q].numpy()) * np.tile(size, 2)).astype(int)
+        box = (cxcywh_to_xyxy(found.boxes[b, q].numpy()) * np.tile(size, 2)).astype(int)
         cv2.rectangle(tile, box[:2].tolist(), box[2:].tolist(), (255, 255, 0), 1)
         points = (found.keypoints[b, q].numpy() * size).astype(int)
         for i, j in LIMBS:

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-
-def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(N, M) overlaps of corner boxes (N, 4) and (M, 4)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(-1)
-    area = [np.clip(b[:, 2:] - b[:, :2], 0, None).prod(-1) for b in (first, second)]
-    return inter / np.maximum(area[0][:, None] + area[1][None] - inter, 1e-9)
+from aios_core.geometry.boxes import iou_matrix
 
 
 def assign(scores: np.ndarray, boxes: np.ndarray, truth: np.ndarray, threshold: float) -> np.ndarray:
