@@ -94,6 +94,14 @@ PRESETS = {"aios": AIOS, "open": OPEN}
 
 
 @dataclass(frozen=True)
+class RefineConfig:
+    """How measured tracks become clean motion."""
+
+    keypoint_weight: float = 0.3
+    """How much the network's 2-d keypoints count against its camera when people are placed, 0..1."""
+
+
+@dataclass(frozen=True)
 class CaptureConfig:
     """How footage becomes people."""
 
@@ -113,8 +121,6 @@ class CaptureConfig:
     """Horizontal field of view of the shot, degrees."""
     focal_px: float | None = None
     """Focal length of the shot, pixels; goes before fov_deg. Neither: EXIF, else the picture's diagonal."""
-    keypoint_weight: float = 0.3
-    """How much the network's 2-d keypoints count against its camera when people are placed, 0..1."""
     start: int = 0
     """First frame."""
     stop: int | None = None
@@ -125,6 +131,8 @@ class CaptureConfig:
     """Frames a forward pass takes."""
     memory_seconds: float = 0.7
     """How long somebody who is not seen is waited for before the track ends."""
+    refine: RefineConfig = RefineConfig()
+    """How what the network saw becomes clean motion."""
 
 
-__all__ = ["AIOS", "OPEN", "PRESETS", "BackboneConfig", "CaptureConfig", "ModelConfig", "replace"]
+__all__ = ["AIOS", "OPEN", "PRESETS", "BackboneConfig", "CaptureConfig", "ModelConfig", "RefineConfig", "replace"]

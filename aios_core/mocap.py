@@ -6,7 +6,8 @@ without running the network again.
 
 Camera frame: x right, y down, z forward, metres. Rotations are axis-angle in radians with SMPL-X's names;
 hands are absolute (flat hand = zero). A frame in which a person is not seen is absent from the track: a gap,
-never a zero pose.
+never a zero pose. `Track` holds the clean motion; `Track.measured` what the network saw, from which the clean
+motion can be made again (`aios refine`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
@@ -24,10 +26,17 @@ from aios_core.errors import MocapFileError
 from aios_core.output import whole_file
 
 FORMAT = "aios-mocap"
-VERSION = 1
+VERSION = 2
 
 MEASURED, INTERPOLATED, IMPUTED = 0, 1, 2
 """How a key came to be (`Track.key_kinds`)."""
+
+PARTS = ("body", "left hand", "right hand", "face")
+"""Columns of `Track.confidence`."""
+CONTACT_POINTS = ("left heel", "left toe", "right heel", "right toe")
+"""Columns of `Track.contacts`."""
+LEVEL = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+"""`Mocap.camera_to_world` of a level camera in the world's origin: x stays, z forward becomes y, y down becomes -z."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +54,51 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """One person as the network saw it, before any cleaning: M frames, float32 unless noted."""
+
+    frames: np.ndarray
+    """(M,) int32, strictly increasing indices into the Mocap's frames."""
+    scores: np.ndarray
+    """(M,) the network's confidence in this person, 0..1."""
+    boxes_xyxy_px: np.ndarray
+    """(M, 4) pixels of the footage."""
+    keypoints_px: np.ndarray
+    """(M, 17, 2) COCO keypoints, pixels of the footage."""
+    left_hand_keypoints_px: np.ndarray
+    """(M, 6, 2): wrist and the tips of thumb, index, middle, ring, pinky."""
+    right_hand_keypoints_px: np.ndarray
+    """(M, 6, 2) as the left."""
+    face_keypoints_px: np.ndarray
+    """(M, 6, 2): nose, upper mouth, jaw, right contour, chin, left contour."""
+    joints_px: np.ndarray
+    """(M, 22, 2) SMPL-X joints 0..21 as the network's own camera projects its own body, pixels of the footage."""
+    global_orient: np.ndarray
+    """(M, 3) and the poses below as in Track."""
+    body_pose: np.ndarray
+    """(M, 21, 3)"""
+    left_hand_pose: np.ndarray
+    """(M, 15, 3)"""
+    right_hand_pose: np.ndarray
+    """(M, 15, 3)"""
+    jaw_pose: np.ndarray
+    """(M, 3)"""
+    expression: np.ndarray
+    """(M, 10)"""
+    betas: np.ndarray
+    """(M, 10) the shape frame by frame."""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def select(self, which: np.ndarray) -> Measured:
+        """Some of the frames, by index or mask."""
+        return Measured(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
+
+
+@dataclass(frozen=True)
 class Track:
-    """One person over time: N keys, one for each frame in which the person was found.
+    """One person over time, cleaned: N keys, one for each frame in which the person is there.
 
     Track arrays are float32 unless noted; N = len(frames).
     """
@@ -78,7 +130,13 @@ class Track:
     keypoints_px: np.ndarray
     """(N, 17, 2) COCO keypoints found by the network, pixels of the footage."""
     key_kinds: np.ndarray
-    """(N,) uint8: MEASURED, INTERPOLATED or IMPUTED."""
+    """(N,) uint8: MEASURED, INTERPOLATED (a short gap was closed) or IMPUTED (an outlier was replaced)."""
+    confidence: np.ndarray
+    """(N, 4) 0..1, how far each of PARTS can be trusted."""
+    contacts: np.ndarray
+    """(N, 4) bool: which of CONTACT_POINTS stand on the ground."""
+    measured: Measured | None = None
+    """What the network saw; None where that is not known, as in a ground truth."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -105,6 +163,9 @@ class Mocap:
     timestamps: np.ndarray
     """(T,) float64, seconds from the footage's first frame; more than 1 / fps apart where frames were left out."""
     camera: Camera
+    camera_to_world: np.ndarray
+    """(1, 4, 4) for a camera that stands still, else (T, 4, 4), float64: rigid, from camera space to the upright world
+    (z up, the ground at z = 0, metres)."""
     weights: str
     """Name of the weights that made it: 'open', 'aios' or a file's name."""
     body_family: str
@@ -119,27 +180,43 @@ class Mocap:
         return len(self.timestamps)
 
 
+_MEASURED_SHAPES = {
+    "frames": (-1,), "scores": (-1,), "boxes_xyxy_px": (-1, 4), "keypoints_px": (-1, 17, 2),
+    "left_hand_keypoints_px": (-1, 6, 2), "right_hand_keypoints_px": (-1, 6, 2), "face_keypoints_px": (-1, 6, 2),
+    "joints_px": (-1, 22, 2), "global_orient": (-1, 3), "body_pose": (-1, 21, 3), "left_hand_pose": (-1, 15, 3),
+    "right_hand_pose": (-1, 15, 3), "jaw_pose": (-1, 3), "expression": (-1, 10), "betas": (-1, 10),
+}  # fmt: skip
 _TRACK_SHAPES = {
     "frames": (-1,), "global_orient": (-1, 3), "body_pose": (-1, 21, 3), "left_hand_pose": (-1, 15, 3),
     "right_hand_pose": (-1, 15, 3), "jaw_pose": (-1, 3), "expression": (-1, 10), "betas": (10,),
     "transl": (-1, 3), "scores": (-1,), "boxes_xyxy_px": (-1, 4), "keypoints_px": (-1, 17, 2), "key_kinds": (-1,),
+    "confidence": (-1, 4), "contacts": (-1, 4),
 }  # fmt: skip
-_TRACK_DTYPES = {"frames": np.int32, "key_kinds": np.uint8}
+_DTYPES = {"frames": np.int32, "key_kinds": np.uint8, "contacts": np.bool_}
 
 
 def check(mocap: Mocap) -> None:
     """Raise MocapFileError when an array has the wrong shape, is not finite, or frames are out of order."""
+    world = mocap.camera_to_world
+    if world.shape not in ((1, 4, 4), (mocap.frame_count, 4, 4)) or not np.isfinite(world).all():
+        raise MocapFileError(f"camera_to_world has shape {world.shape} or is not finite.")
     for track in mocap.tracks:
-        for name, shape in _TRACK_SHAPES.items():
-            array = getattr(track, name)
-            wanted = tuple(len(track.frames) if n == -1 else n for n in shape)
-            if array.shape != wanted:
-                raise MocapFileError(f"Track {track.id}: {name} has shape {array.shape}, not {wanted}.")
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise MocapFileError(f"Track {track.id}: {name} holds values that are not finite.")
-        frames = track.frames
-        if len(frames) and (np.any(np.diff(frames) < 1) or frames[0] < 0 or frames[-1] >= mocap.frame_count):
-            raise MocapFileError(f"Track {track.id}: frames must increase within 0..{mocap.frame_count - 1}.")
+        _check_arrays(track, _TRACK_SHAPES, f"Track {track.id}", mocap.frame_count)
+        if track.measured is not None:
+            _check_arrays(track.measured, _MEASURED_SHAPES, f"Track {track.id}, measured", mocap.frame_count)
+
+
+def _check_arrays(rows: Track | Measured, shapes: dict[str, tuple[int, ...]], title: str, frame_count: int) -> None:
+    for name, shape in shapes.items():
+        array = getattr(rows, name)
+        wanted = tuple(len(rows.frames) if n == -1 else n for n in shape)
+        if array.shape != wanted:
+            raise MocapFileError(f"{title}: {name} has shape {array.shape}, not {wanted}.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise MocapFileError(f"{title}: {name} holds values that are not finite.")
+    frames = rows.frames
+    if len(frames) and (np.any(np.diff(frames) < 1) or frames[0] < 0 or frames[-1] >= frame_count):
+        raise MocapFileError(f"{title}: frames must increase within 0..{frame_count - 1}.")
 
 
 def save(mocap: Mocap, path: str | os.PathLike) -> Path:
@@ -158,13 +235,22 @@ def save(mocap: Mocap, path: str | os.PathLike) -> Path:
         "body_family": mocap.body_family, "gender": mocap.gender,
         "tracks": [{"id": track.id, "name": track.name} for track in mocap.tracks],
     }  # fmt: skip
-    arrays = {"header": np.array(json.dumps(header)), "timestamps": np.asarray(mocap.timestamps, np.float64)}
+    arrays = {
+        "header": np.array(json.dumps(header)),
+        "timestamps": np.asarray(mocap.timestamps, np.float64),
+        "camera_to_world": np.asarray(mocap.camera_to_world, np.float64),
+    }
     for i, track in enumerate(mocap.tracks):
-        for name in _TRACK_SHAPES:
-            arrays[f"track{i}.{name}"] = getattr(track, name).astype(_TRACK_DTYPES.get(name, np.float32))
+        arrays |= _stored_arrays(track, _TRACK_SHAPES, f"track{i}.")
+        if track.measured is not None:
+            arrays |= _stored_arrays(track.measured, _MEASURED_SHAPES, f"track{i}.measured.")
     with whole_file(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
     return path
+
+
+def _stored_arrays(rows: Track | Measured, names: Iterable[str], prefix: str) -> dict[str, np.ndarray]:
+    return {prefix + name: getattr(rows, name).astype(_DTYPES.get(name, np.float32)) for name in names}
 
 
 def load(path: str | os.PathLike) -> Mocap:
@@ -183,11 +269,10 @@ def load(path: str | os.PathLike) -> Mocap:
                 raise MocapFileError(
                     f"{path} was written by a newer version (format {header['version']}, known {VERSION}): update."
                 )
-            tracks = tuple(
-                Track(**known, **{name: stored[f"track{i}.{name}"] for name in _TRACK_SHAPES})
-                for i, known in enumerate(header["tracks"])
-            )
-            timestamps = stored["timestamps"]
+            if header["version"] < VERSION:
+                raise MocapFileError(f"{path} was written by an older version: capture the footage again.")
+            tracks = tuple(_stored_track(stored, known, f"track{i}.") for i, known in enumerate(header["tracks"]))
+            timestamps, camera_to_world = stored["timestamps"], stored["camera_to_world"]
     except FileNotFoundError as error:
         raise MocapFileError(f"No such Mocap file: {path}.") from error
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -196,7 +281,8 @@ def load(path: str | os.PathLike) -> Mocap:
         mocap = Mocap(
             source=header["source"], source_kind=header["source_kind"], width=int(header["width"]),
             height=int(header["height"]), fps=Fraction(*header["fps"]), timestamps=timestamps,
-            camera=Camera(float(header["focal_px"]), tuple(header["center_px"])), weights=header["weights"],
+            camera=Camera(float(header["focal_px"]), tuple(header["center_px"])),
+            camera_to_world=camera_to_world, weights=header["weights"],
             body_family=header["body_family"], gender=header["gender"], tracks=tracks, version=header["version"],
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -205,4 +291,12 @@ def load(path: str | os.PathLike) -> Mocap:
     return mocap
 
 
-assert set(_TRACK_SHAPES) | {"id", "name"} == {f.name for f in fields(Track)}
+def _stored_track(stored: np.lib.npyio.NpzFile, known: dict, prefix: str) -> Track:
+    measured = None
+    if f"{prefix}measured.frames" in stored.files:
+        measured = Measured(**{name: stored[f"{prefix}measured.{name}"] for name in _MEASURED_SHAPES})
+    return Track(**known, **{name: stored[prefix + name] for name in _TRACK_SHAPES}, measured=measured)
+
+
+assert set(_TRACK_SHAPES) | {"id", "name", "measured"} == {f.name for f in fields(Track)}
+assert set(_MEASURED_SHAPES) == {f.name for f in fields(Measured)}

@@ -1,11 +1,13 @@
 """Made-up Mocaps for tests: people who move, with gaps, under any camera."""
 
+from dataclasses import fields, replace
 from fractions import Fraction
 
 import numpy as np
 
 from aios_core.body.skinning import mirrored_pose
-from aios_core.mocap import INTERPOLATED, Camera, Mocap, Track
+from aios_core.geometry.rotations import axis_angle_to_rotmat
+from aios_core.mocap import INTERPOLATED, LEVEL, Camera, Measured, Mocap, Track
 
 
 def smooth(rng: np.random.Generator, count: int, shape: tuple[int, ...], size: float) -> np.ndarray:
@@ -29,7 +31,28 @@ def make_track(number: int, frames: np.ndarray, rng: np.random.Generator, x: flo
         scores=rng.uniform(0.2, 1, count).astype(np.float32),
         boxes_xyxy_px=np.tile(np.array([10, 10, 90, 200], np.float32), (count, 1)),
         keypoints_px=rng.uniform(0, 200, (count, 17, 2)).astype(np.float32), key_kinds=np.zeros(count, np.uint8),
+        confidence=rng.uniform(0.2, 1, (count, 4)).astype(np.float32), contacts=rng.random((count, 4)) < 0.4,
     )  # fmt: skip
+
+
+def make_measured(track: Track, rng: np.random.Generator) -> Measured:
+    """What a network with a little noise would have seen of the track."""
+    count = len(track)
+    own = {f.name for f in fields(Measured)} & set(vars(track)) - {"betas"}
+    points = {"left_hand_keypoints_px": 6, "right_hand_keypoints_px": 6, "face_keypoints_px": 6, "joints_px": 22}
+    return Measured(
+        **{name: getattr(track, name) for name in own},
+        **{name: rng.uniform(0, 200, (count, k, 2)).astype(np.float32) for name, k in points.items()},
+        betas=track.betas + rng.normal(0, 0.2, (count, 10)).astype(np.float32),
+    )
+
+
+def tilted_camera(pitch: float, height: float) -> np.ndarray:
+    """(4, 4) camera to world of a camera that looks down by `pitch` radians from `height` metres."""
+    camera = LEVEL.copy()
+    camera[:3, :3] = camera[:3, :3] @ axis_angle_to_rotmat(np.array([-pitch, 0, 0]))
+    camera[2, 3] = height
+    return camera
 
 
 def make_mocap(
@@ -41,15 +64,16 @@ def make_mocap(
     seen = np.r_[2:5, 8:length]
     second = make_track(2, seen, rng, 0.8)
     second.key_kinds[1] = INTERPOLATED
+    first = replace(first, measured=make_measured(first, rng))
     return Mocap(
         source=source, source_kind="video", width=640, height=360, fps=fps, timestamps=np.arange(length) / float(fps),
-        camera=Camera(700.0, (350.0, 170.0)), weights="open", body_family="open", tracks=(first, second),
+        camera=Camera(700.0, (350.0, 170.0)), camera_to_world=tilted_camera(0.15, 1.6)[None], weights="open",
+        body_family="open", tracks=(first, second),
     )  # fmt: skip
 
 
 def mirrored(mocap: Mocap) -> Mocap:
     """The Mocap of the mirrored footage."""
-    from dataclasses import replace
 
     def turn(track: Track) -> Track:
         pose = np.zeros((len(track), 55, 3), np.float32)

@@ -10,21 +10,18 @@ import bpy
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.skinning import full_pose, pose_joints, rest_joints
+from aios_core.body.skinning import rest_joints
 from aios_core.body.transfer import body_for_shape
 from aios_core.mocap import Mocap, Track
 
 from .. import compat
-from ..coordinates import camera_to_world, frame_numbers
+from ..coordinates import frame_numbers
 from .armature import key_pose, new_armature
 from .camera import new_camera, show_footage
 from .keyframes import CONSTANT, fill_curve, interpolations, key_types, visibility, write_curves
 from .mesh import body_mesh, new_person_mesh
 
 FIRST_FRAME = 1
-FEET = (7, 8, 10, 11)
-SOLE = 0.05
-"""Ankles and toes lie about so far, metres, above the ground."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,14 @@ def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) 
     clip = (float(times[0]), float(times[-1])) if len(times) else (FIRST_FRAME, FIRST_FRAME)
     bodies = [body_for_shape(body, track.betas, mocap.body_family) for track in mocap.tracks]
     warnings = sorted({warning for *_, warning in bodies if warning})
-    height = camera_height(mocap, [(b, betas) for b, betas, _ in bodies])
     template = body_mesh("aios_body", body) if settings.with_mesh and mocap.tracks else None
     people = []
     for track, (fitted, betas, _) in zip(mocap.tracks, bodies, strict=True):
-        people.append(_build_person(track, fitted, betas, times, clip, height, template, collection, settings))
+        cameras = mocap.camera_to_world if len(mocap.camera_to_world) == 1 else mocap.camera_to_world[track.frames]
+        people.append(_build_person(track, fitted, betas, cameras, times, clip, template, collection, settings))
     if template is not None:
         bpy.data.meshes.remove(template)
-    camera = new_camera(f"{name}_camera", mocap, height, collection) if settings.with_camera else None
+    camera = new_camera(f"{name}_camera", mocap, times, collection) if settings.with_camera else None
     if camera is not None:
         footage = Path(settings.footage or mocap.source)
         if footage.exists() or (footage.parent.is_dir() and mocap.source_kind == "sequence"):
@@ -102,23 +99,13 @@ def set_scene(mocap: Mocap, clip: tuple[float, float], camera: Any | None) -> No
         scene.camera = camera
 
 
-def camera_height(mocap: Mocap, bodies: list[tuple[BodyModel, np.ndarray]]) -> float:
-    """Metres of the camera above the ground, on which the lowest feet stand (a level camera is assumed)."""
-    lows = []
-    for track, (body, betas) in zip(mocap.tracks, bodies, strict=True):
-        pose = full_pose(track.global_orient, track.body_pose)
-        joints = pose_joints(body, betas, pose, track.transl)[:, FEET]
-        lows.append(camera_to_world(joints, 0.0)[..., 2].min(1))
-    return float(SOLE - np.percentile(np.concatenate(lows), 5)) if lows else 1.6
-
-
 def _build_person(
     track: Track,
     body: BodyModel,
     betas: np.ndarray,
+    camera_to_world: np.ndarray,
     times: np.ndarray,
     clip: tuple[float, float],
-    height: float,
     template: Any | None,
     collection: Any,
     settings: SceneSettings,
@@ -128,7 +115,6 @@ def _build_person(
     collection.children.link(own)
     joints = rest_joints(body, betas)
     armature = new_armature(f"{name}_armature", joints, own)
-    armature.location = (0, 0, height)
     armature["aios_track"] = track.id
     armature["aios_name"] = track.name
     armature["aios_betas"] = track.betas.astype(float).tolist()
@@ -136,7 +122,8 @@ def _build_person(
     if template is not None:
         mesh = new_person_mesh(f"{name}_mesh", template, body, betas, armature, own, track.id)
     if len(track):
-        _key_person(name, track, joints[0], times[track.frames], clip, armature, mesh, settings.low_score)
+        cameras = np.broadcast_to(camera_to_world, (len(track), 4, 4))
+        _key_person(name, track, joints[0], cameras, times[track.frames], clip, armature, mesh, settings.low_score)
     return PersonObjects(armature, mesh)
 
 
@@ -144,6 +131,7 @@ def _key_person(
     name: str,
     track: Track,
     rest_pelvis: np.ndarray,
+    camera_to_world: np.ndarray,
     times: np.ndarray,
     clip: tuple[float, float],
     armature: Any,
@@ -155,7 +143,7 @@ def _key_person(
     modes = interpolations(track.frames)
     actions = compat.actions_for(f"{name}_action", 3)
     bag = compat.channelbag(armature, actions[0], f"{name}_armature")
-    key_pose(bag, track, rest_pelvis, times, types)
+    key_pose(bag, track, rest_pelvis, camera_to_world, times, types)
     armature["aios_score"] = float(track.scores[0])
     write_curves(bag, '["aios_score"]', "score", times, track.scores[:, None], modes, types)
     hidden_times, hidden = visibility(times, track.frames, clip)

@@ -58,13 +58,16 @@ def _sort_bones(data: Any) -> None:
         groups[group].assign(bone)
 
 
-def key_pose(bag: Any, track: Track, rest_pelvis: np.ndarray, times: np.ndarray, types: np.ndarray) -> None:
-    """Key every bone of an armature's channelbag at Blender frames times (N,)."""
+def key_pose(
+    bag: Any, track: Track, rest_pelvis: np.ndarray, camera_to_world: np.ndarray, times: np.ndarray, types: np.ndarray
+) -> None:
+    """Key every bone of an armature's channelbag at Blender frames times (N,); camera_to_world: (N, 4, 4)."""
     pose = full_pose(track.global_orient, track.body_pose, track.left_hand_pose, track.right_hand_pose, track.jaw_pose)
     quaternions = joint_quaternions(pose)
-    quaternions[:, 0] = pelvis_quaternions(track.global_orient)
+    quaternions[:, 0] = pelvis_quaternions(track.global_orient, camera_to_world)
     modes = interpolations(track.frames)
-    locations = pelvis_locations(track.transl.astype(np.float64), rest_pelvis.astype(np.float64))
+    transl, rest_pelvis = track.transl.astype(np.float64), rest_pelvis.astype(np.float64)
+    locations = pelvis_locations(transl, rest_pelvis, camera_to_world)
     write_curves(bag, 'pose.bones["pelvis"].location', "pelvis", times, locations, modes, types)
     for joint, name in enumerate(JOINT_NAMES):
         path = f'pose.bones["{name}"].rotation_quaternion'

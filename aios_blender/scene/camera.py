@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
+from mathutils import Matrix
 
+from aios_core.geometry.rotations import continuous_quat_wxyz, rotmat_to_quat_wxyz
 from aios_core.mocap import Mocap
 
-from ..coordinates import CAMERA_EULER, lens
+from .. import compat
+from ..coordinates import camera_matrices, lens
+from .keyframes import LINEAR, write_curves
 
 FAR = 1000.0
 
 
-def new_camera(name: str, mocap: Mocap, height: float, collection: Any) -> Any:
-    """A level camera `height` metres above the ground whose picture is the footage's."""
+def new_camera(name: str, mocap: Mocap, times: np.ndarray, collection: Any) -> Any:
+    """A camera whose picture is the footage's, keyed at Blender frames times (T,) if the film camera moves."""
     data = bpy.data.cameras.new(name)
     data.sensor_fit = "HORIZONTAL"
     data.lens, data.shift_x, data.shift_y = lens(
@@ -23,10 +28,21 @@ def new_camera(name: str, mocap: Mocap, height: float, collection: Any) -> Any:
     )
     data.clip_end = FAR
     camera = bpy.data.objects.new(name, data)
-    camera.location = (0, 0, height)
-    camera.rotation_euler = CAMERA_EULER
+    matrices = camera_matrices(mocap.camera_to_world)
+    camera.rotation_mode = "QUATERNION"
+    camera.matrix_world = Matrix(matrices[0])
     collection.objects.link(camera)
+    if len(matrices) > 1:
+        _key_path(name, camera, matrices, times)
     return camera
+
+
+def _key_path(name: str, camera: Any, matrices: np.ndarray, times: np.ndarray) -> None:
+    bag = compat.channelbag(camera, compat.actions_for(f"{name}_action", 1)[0], name)
+    modes = np.full(len(times), LINEAR, np.uint8)
+    write_curves(bag, "location", "camera", times, matrices[:, :3, 3], modes)
+    quaternions = continuous_quat_wxyz(rotmat_to_quat_wxyz(matrices[:, :3, :3]))
+    write_curves(bag, "rotation_quaternion", "camera", times, quaternions, modes)
 
 
 def show_footage(camera: Any, mocap: Mocap, path: Path, first_frame: int) -> None:

@@ -172,7 +172,9 @@ class Heads(nn.Module):
         predictions = LayerPredictions(logits=self.scores(tokens[:, :, 0], layer), **fields)
         if len(slots) == 1:
             return predictions
-        return replace(predictions, **self._regress(tokens, layer, predictions.boxes, picture_size))
+        return replace(
+            predictions, person_tokens=tokens[:, :, 0], **self._regress(tokens, layer, predictions.boxes, picture_size)
+        )
 
     def _regress(self, tokens: Tensor, layer: int, boxes: Tensor, picture_size: Tensor) -> dict[str, Tensor]:
         stage, values = self.stage_of(layer), {}

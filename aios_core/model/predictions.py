@@ -49,6 +49,8 @@ class LayerPredictions:
     """(B, P, 10)"""
     expression: Tensor | None = None
     """(B, P, 10)"""
+    person_tokens: Tensor | None = None
+    """(B, P, hidden_dim) the normed body tokens: what the network knows of each person's look."""
     camera: Tensor | None = None
     """(B, P, 3) = (s, tx, ty): the translation is (tx/s, ty/s, 1/s) metres for ModelConfig.camera_focal_px."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 
@@ -14,12 +14,13 @@ import numpy as np
 from aios_core.body.body_model import BodyModel
 from aios_core.body.files import load_body, open_body
 from aios_core.body.transfer import body_for_shape
-from aios_core.config import CaptureConfig
+from aios_core.config import CaptureConfig, ModelConfig
 from aios_core.media import Footage, Frame, open_footage
-from aios_core.mocap import MEASURED, Camera, Mocap, Track
+from aios_core.mocap import LEVEL, Measured, Mocap
 from aios_core.pipeline.network import Network, detect, load_network
 from aios_core.pipeline.people import FramePeople
-from aios_core.pipeline.placement import place, shot_camera
+from aios_core.pipeline.placement import network_joints_px, shot_camera
+from aios_core.pipeline.refine import raw_track, refine
 from aios_core.pipeline.track import Tracker
 
 SHORTEST_TRACK_SECONDS = 0.2
@@ -84,10 +85,10 @@ def estimate(
         on_progress(_progress(len(timestamps), footage.frame_count, len(people), time.monotonic() - begun))
     for warning in footage.warnings:
         on_warning(warning)
-    tracks = assemble(sights, timestamps, body, network, camera, footage, config, on_warning)
-    if not tracks:
+    seen = measured_tracks(sights, timestamps, body, network, footage, config)
+    if not seen:
         on_warning(f"Nobody was found in {path} (a lower --threshold finds more).")
-    return Mocap(
+    raw = Mocap(
         source=str(Path(path).absolute()),
         source_kind=footage.kind,
         width=footage.width,
@@ -95,11 +96,13 @@ def estimate(
         fps=footage.fps,
         timestamps=np.array(timestamps, np.float64),
         camera=camera,
+        camera_to_world=LEVEL[None],
         weights=str(config.weights),
         body_family=network.config.body_family,
         gender=body.gender,
-        tracks=tuple(tracks),
+        tracks=tuple(raw_track(i, measured) for i, measured in enumerate(seen, 1)),
     )
+    return refine(raw, body, config.refine, on_warning)
 
 
 def iterate_people(path: str | os.PathLike, config: CaptureConfig | None = None) -> Iterator[tuple[Frame, FramePeople]]:
@@ -137,72 +140,51 @@ def pack(people: FramePeople) -> np.ndarray:
 
 def unpack(packed: np.ndarray) -> FramePeople:
     """The people of packed rows (P, D)."""
-    shapes = {"scores": (), "boxes_xyxy_px": (4,), "keypoints_px": (17, 2), "global_orient": (3,), "body_pose": (21, 3),
-              "left_hand_pose": (15, 3), "right_hand_pose": (15, 3), "jaw_pose": (3,), "expression": (10,),
-              "betas": (10,), "camera": (3,)}  # fmt: skip
+    shapes = {"scores": (), "boxes_xyxy_px": (4,), "keypoints_px": (17, 2), "left_hand_keypoints_px": (6, 2),
+              "right_hand_keypoints_px": (6, 2), "face_keypoints_px": (6, 2), "global_orient": (3,),
+              "body_pose": (21, 3), "left_hand_pose": (15, 3), "right_hand_pose": (15, 3), "jaw_pose": (3,),
+              "expression": (10,), "betas": (10,), "camera": (3,)}  # fmt: skip
+    shapes["tokens"] = (packed.shape[1] - sum(int(np.prod(shape)) for shape in shapes.values()),)
     stops = np.cumsum([int(np.prod(shapes[name])) for name in PACKED])
     columns = np.split(packed, stops[:-1], axis=1)
     return FramePeople(**{name: c.reshape(len(packed), *shapes[name]) for name, c in zip(PACKED, columns, strict=True)})
 
 
-def assemble(
+def measured_tracks(
     sights: list[_Sight],
     timestamps: list[float],
     body: BodyModel,
     network: Network,
-    camera: Camera,
     footage: Footage,
     config: CaptureConfig,
-    on_warning: Callable[[str], None] = _ignore,
-) -> list[Track]:
-    """One Track for every number, those seen longest and largest first."""
+) -> list[Measured]:
+    """What the network saw of everybody who has a number, those seen longest and largest first."""
     rows = np.concatenate([np.full(len(s.ids), s.row) for s in sights]) if sights else np.zeros(0, int)
     ids = np.concatenate([s.ids for s in sights]) if sights else np.zeros(0, int)
-    found, warned = [], False
+    found = []
     for number in np.unique(ids):
         frames = rows[ids == number]
         seen_for = (timestamps[frames[-1]] - timestamps[frames[0]]) + float(config.step / footage.fps)
         if footage.kind != "image" and len(timestamps) > 1 and seen_for < SHORTEST_TRACK_SECONDS:
             continue
         packed = np.concatenate([s.packed[s.ids == number] for s in sights if number in s.ids])
-        track, warning = _track(int(number), frames, unpack(packed), body, network, camera, footage, config)
-        found.append(track)
-        if warning and not warned:
-            on_warning(warning)
-            warned = True
-    found.sort(key=lambda track: -float(np.sqrt(_area(track.boxes_xyxy_px)).sum()))
-    return [replace(track, id=i, name=f"Person {i}") for i, track in enumerate(found, 1)]
+        found.append(measure(frames, unpack(packed), body, network.config, (footage.width, footage.height)))
+    return sorted(found, key=lambda seen: -float(np.sqrt(_area(seen.boxes_xyxy_px)).sum()))
 
 
-def _track(
-    number: int,
-    frames: np.ndarray,
-    people: FramePeople,
-    body: BodyModel,
-    network: Network,
-    camera: Camera,
-    footage: Footage,
-    config: CaptureConfig,
-) -> tuple[Track, str | None]:
-    """A track with one shape, the score-weighted mean, and translations refitted to it."""
-    betas = np.average(people.betas, axis=0, weights=people.scores).astype(np.float32)
-    fitted, usable, warning = body_for_shape(body, betas, network.config.body_family)
-    same_family = fitted.family == network.config.body_family
-    network_betas = people.betas if same_family else np.broadcast_to(usable, people.betas.shape)
-    transl = place(
-        people, fitted, network_betas, np.broadcast_to(usable, people.betas.shape), camera,
-        (footage.width, footage.height), network.config, config.keypoint_weight,
-    )  # fmt: skip
-    track = Track(
-        id=number,
-        name=f"Person {number}",
+def measure(
+    frames: np.ndarray, people: FramePeople, body: BodyModel, model: ModelConfig, size: tuple[int, int]
+) -> Measured:
+    """One person's sights in Mocap frames (M,), with the joints where the network's own camera sees them."""
+    mean = np.average(people.betas, axis=0, weights=people.scores).astype(np.float32)
+    fitted, usable, _ = body_for_shape(body, mean, model.body_family)
+    own = people.betas if fitted.family == model.body_family else np.broadcast_to(usable, people.betas.shape)
+    kept = {f.name for f in fields(Measured)} & set(PACKED)
+    return Measured(
         frames=frames.astype(np.int32),
-        betas=betas,
-        transl=transl.astype(np.float32),
-        key_kinds=np.full(len(frames), MEASURED, np.uint8),
-        **{name: getattr(people, name) for name in PACKED if name not in ("betas", "camera")},
+        joints_px=network_joints_px(people, fitted, own, size, model).astype(np.float32),
+        **{name: getattr(people, name) for name in kept},
     )
-    return track, warning
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:

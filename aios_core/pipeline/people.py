@@ -24,6 +24,12 @@ class FramePeople:
     """(P, 4) pixels of the upright footage."""
     keypoints_px: np.ndarray
     """(P, 17, 2)"""
+    left_hand_keypoints_px: np.ndarray
+    """(P, 6, 2): wrist and the tips of thumb, index, middle, ring, pinky."""
+    right_hand_keypoints_px: np.ndarray
+    """(P, 6, 2)"""
+    face_keypoints_px: np.ndarray
+    """(P, 6, 2): nose, upper mouth, jaw, right contour, chin, left contour."""
     global_orient: np.ndarray
     """(P, 3)"""
     body_pose: np.ndarray
@@ -40,6 +46,8 @@ class FramePeople:
     """(P, 10)"""
     camera: np.ndarray
     """(P, 3) the network's (s, tx, ty)."""
+    tokens: np.ndarray
+    """(P, D) what the network knows of each person's look, unit length; D is the network's."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -78,6 +86,9 @@ def people_from_predictions(
         scores=scores[chosen],
         boxes_xyxy_px=cxcywh_to_xyxy(array(predictions.boxes)) * np.tile(size, 2),
         keypoints_px=array(predictions.keypoints) * size,
+        left_hand_keypoints_px=array(predictions.left_hand_keypoints) * size,
+        right_hand_keypoints_px=array(predictions.right_hand_keypoints) * size,
+        face_keypoints_px=array(predictions.face_keypoints) * size,
         global_orient=body[:, 0],
         body_pose=body[:, 1:],
         left_hand_pose=hands[0].astype(np.float32),
@@ -86,7 +97,13 @@ def people_from_predictions(
         expression=array(predictions.expression),
         betas=array(predictions.betas),
         camera=array(predictions.camera),
+        tokens=unit_length(array(predictions.person_tokens)),
     )
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (P, D) at length 1."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 def without_duplicates(people: FramePeople, overlap: float) -> FramePeople:

@@ -44,30 +44,30 @@ def shot_camera(footage: Footage, config: CaptureConfig) -> Camera:
 
 
 def place(
-    people: FramePeople,
-    body: BodyModel,
-    network_betas: np.ndarray,
-    betas: np.ndarray,
-    camera: Camera,
-    size: tuple[int, int],
-    model: ModelConfig,
-    keypoint_weight: float,
+    joints: np.ndarray, joints_px: np.ndarray, keypoints_px: np.ndarray, camera: Camera, keypoint_weight: float
 ) -> np.ndarray:
-    """Translations (P, 3), metres, under the shot's camera, such that the picture still matches.
+    """Translations (N, 3), metres, under the shot's camera, such that the picture still matches.
 
-    network_betas: (P, 10) shapes the network's own camera belongs to; betas: (P, 10) shapes to place; both of `body`'s
-    family. size: (width, height) of the footage.
+    joints: (N, 22, 3) of the posed body without translation; joints_px: (N, 22, 2) where the network's own camera puts
+    them; keypoints_px: (N, 17, 2) COCO keypoints; keypoint_weight: how much these count against those, 0..1.
     """
-    pose = full_pose(people.global_orient, people.body_pose)
-    seen = pose_joints(body, network_betas, pose)[:, :BODY_JOINTS]
-    target = network_projection(seen, people.camera, size, model)
-    joints = pose_joints(body, betas, pose)[:, :BODY_JOINTS]
-    points = np.concatenate([target, people.keypoints_px[:, COCO_LIMBS]], 1)
+    points = np.concatenate([joints_px, keypoints_px[:, COCO_LIMBS]], 1)
     weights = np.concatenate([np.full(BODY_JOINTS, 1 - keypoint_weight), np.full(len(COCO_LIMBS), keypoint_weight)])
     both = np.concatenate([joints, joints[:, JOINTS_OF_LIMBS]], 1)
     return refit_translation(
         both, points, camera.focal_px, np.asarray(camera.center_px), np.tile(weights, (len(both), 1))
     )
+
+
+def network_joints_px(
+    people: FramePeople, body: BodyModel, betas: np.ndarray, size: tuple[int, int], model: ModelConfig
+) -> np.ndarray:
+    """Pixels (P, 22, 2) of the footage where the network's own cameras see the people's body joints.
+
+    betas: (P, 10) of the body's family; size: (width, height) of the footage.
+    """
+    joints = pose_joints(body, betas, full_pose(people.global_orient, people.body_pose))[:, :BODY_JOINTS]
+    return network_projection(joints, people.camera, size, model)
 
 
 def network_projection(joints: np.ndarray, camera: np.ndarray, size: tuple[int, int], model: ModelConfig) -> np.ndarray:

@@ -10,12 +10,12 @@ bpy = pytest.importorskip("bpy")
 from bpy_extras.object_utils import world_to_camera_view  # noqa: E402
 
 from aios_blender import compat  # noqa: E402
-from aios_blender.coordinates import camera_to_world, frame_numbers  # noqa: E402
+from aios_blender.coordinates import camera_to_world_points, frame_numbers  # noqa: E402
 from aios_blender.scene import SceneSettings, build  # noqa: E402
 from aios_core.body.files import open_body  # noqa: E402
 from aios_core.body.joints import JOINT_NAMES, MIRROR_55  # noqa: E402
 from aios_core.body.skinning import full_pose, pose_body, pose_joints  # noqa: E402
-from tests.mocaps import make_mocap, mirrored  # noqa: E402
+from tests.mocaps import make_mocap, mirrored, tilted_camera  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +36,23 @@ def joints_in_blender(person, frame):
     return np.array([person.armature.matrix_world @ bones[name].head for name in JOINT_NAMES])
 
 
-def test_joints_equal_the_bodys_at_every_key_and_fall_on_the_same_pixels(body):
-    mocap = make_mocap()
+def moving_camera(mocap):
+    """The same Mocap under a camera that drives and tilts."""
+    cameras = [tilted_camera(0.02 * i, 1.2 + 0.03 * i) for i in range(mocap.frame_count)]
+    return replace(mocap, camera_to_world=np.stack(cameras))
+
+
+@pytest.mark.parametrize("camera", ["standing", "moving"])
+def test_joints_equal_the_bodys_at_every_key_and_fall_on_the_same_pixels(body, camera):
+    mocap = make_mocap() if camera == "standing" else moving_camera(make_mocap())
     built = build(mocap, body)
-    height = built.camera.location.z
     scene = bpy.context.scene
     for track, person in zip(mocap.tracks, built.people, strict=True):
         expected = joints_in_camera(body, track)
         for key, frame in enumerate(track.frames):
             found = joints_in_blender(person, int(frame) + 1)
-            assert np.abs(found - camera_to_world(expected[key], height)).max() < 1e-4
+            row = mocap.camera_to_world[frame if camera == "moving" else 0]
+            assert np.abs(found - camera_to_world_points(expected[key : key + 1], row[None])[0]).max() < 1e-4
             view = np.array([world_to_camera_view(scene, built.camera, _vector(p))[:2] for p in found])
             pixels = view * [mocap.width, -mocap.height] + [0, mocap.height]
             assert np.abs(pixels - mocap.camera.project(expected[key])).max() < 0.5
@@ -71,7 +78,7 @@ def test_the_skinned_mesh_lies_where_the_body_model_puts_it(body):
     posed = pose_body(body, track.betas, track.expression[5], pose, track.transl[5], pose_correctives=False)
     world = np.array(person.mesh.matrix_world)
     found = found.reshape(-1, 3) @ world[:3, :3].T + world[:3, 3]
-    assert np.abs(found - camera_to_world(posed.vertices, built.camera.location.z)).max() < 1e-3
+    assert np.abs(found - camera_to_world_points(posed.vertices[None], mocap.camera_to_world)[0]).max() < 1e-3
 
 
 def test_rest_bones_are_the_identity_so_that_a_joints_rotation_is_the_bones(body):

@@ -27,9 +27,17 @@ def assert_same(a: m.Mocap, b: m.Mocap) -> None:
     ):
         assert getattr(a, name) == getattr(b, name), name
     assert np.array_equal(a.timestamps, b.timestamps)
+    assert np.array_equal(a.camera_to_world, b.camera_to_world)
     for first, second in zip(a.tracks, b.tracks, strict=True):
-        for name, value in vars(first).items():
-            assert np.array_equal(value, getattr(second, name)), name
+        assert_same_arrays(first, second)
+        assert (first.measured is None) == (second.measured is None)
+        if first.measured is not None:
+            assert_same_arrays(first.measured, second.measured)
+
+
+def assert_same_arrays(first, second) -> None:
+    for name, value in vars(first).items():
+        assert name == "measured" or np.array_equal(value, getattr(second, name)), name
 
 
 @settings(max_examples=15, deadline=None)

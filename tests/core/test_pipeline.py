@@ -10,7 +10,7 @@ import torch
 
 from aios_core.body.files import open_body
 from aios_core.body.joints import MIRROR_COCO17
-from aios_core.body.skinning import mirrored_pose
+from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
 from aios_core.config import OPEN, CaptureConfig
 from aios_core.geometry.camera import (
     default_focal_px,
@@ -24,7 +24,7 @@ from aios_core.media import Footage
 from aios_core.model.predictions import LayerPredictions
 from aios_core.pipeline.capture import pack, unpack
 from aios_core.pipeline.people import FramePeople, people_from_predictions, without_duplicates
-from aios_core.pipeline.placement import network_projection, place, shot_camera
+from aios_core.pipeline.placement import network_joints_px, place, shot_camera
 from aios_core.pipeline.track import Tracker
 
 
@@ -46,7 +46,8 @@ def predictions(count: int = 5, seed: int = 0) -> LayerPredictions:
         boxes=torch.cat([rand(2), 0.1 + 0.1 * rand(2)], -1), keypoints=rand(17, 2),
         body_rotmats=rotations(1, count, 22, seed=seed), left_hand_rotmats=rotations(1, count, 15, seed=seed + 1),
         right_hand_rotmats=rotations(1, count, 15, seed=seed + 2), jaw_rotmats=rotations(1, count, 1, seed=seed + 3),
-        betas=rand(10), expression=rand(10), camera=0.2 + rand(3),
+        betas=rand(10), expression=rand(10), camera=0.2 + rand(3), person_tokens=rand(16),
+        left_hand_keypoints=rand(6, 2), right_hand_keypoints=rand(6, 2), face_keypoints=rand(6, 2),
     )  # fmt: skip
 
 
@@ -57,7 +58,8 @@ def people(boxes: list[list[float]], scores=None) -> FramePeople:
     spread = np.random.default_rng(1).random((17, 2)).astype(np.float32)
     points = boxes[:, None, :2] + spread * (boxes[:, None, 2:] - boxes[:, None, :2])
     zeros = {"global_orient": (3,), "body_pose": (21, 3), "left_hand_pose": (15, 3), "right_hand_pose": (15, 3),
-             "jaw_pose": (3,), "expression": (10,), "betas": (10,), "camera": (3,)}  # fmt: skip
+             "jaw_pose": (3,), "expression": (10,), "betas": (10,), "camera": (3,), "tokens": (8,),
+             "left_hand_keypoints_px": (6, 2), "right_hand_keypoints_px": (6, 2), "face_keypoints_px": (6, 2)}  # fmt: skip
     return FramePeople(
         scores=np.array(scores if scores is not None else np.linspace(0.9, 0.5, count), np.float32),
         boxes_xyxy_px=boxes, keypoints_px=points,
@@ -138,11 +140,9 @@ def test_placed_people_cover_the_pixels_the_network_saw_them_at():
     camera = np.stack([scale, 0.1 * np.arange(len(found)) - 0.2, 0.05 * np.ones(len(found))], -1).astype(np.float32)
     found = replace(found, camera=camera, betas=found.betas * 0)
     shot = shot_camera(_footage(*size), CaptureConfig())
-    transl = place(found, body, found.betas, found.betas, shot, size, OPEN, keypoint_weight=0.0)
-    from aios_core.body.skinning import full_pose, pose_joints
-
     joints = pose_joints(body, found.betas, full_pose(found.global_orient, found.body_pose))[:, :22]
-    seen = network_projection(joints, found.camera, size, OPEN)
+    seen = network_joints_px(found, body, found.betas, size, OPEN)
+    transl = place(joints, seen, found.keypoints_px, shot, keypoint_weight=0.0)
     again = shot.project(joints + transl[:, None])
     assert np.abs(again - seen).mean() < 0.03 * np.ptp(seen, axis=1).mean()
     assert network_translation(found.camera)[:, 2] == pytest.approx(1 / scale, rel=1e-4)

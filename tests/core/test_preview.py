@@ -37,7 +37,7 @@ def test_joints_of_drawn_people_lie_on_their_colour(body, tmp_path):
 
 
 _PER_KEY = ("global_orient", "body_pose", "left_hand_pose", "right_hand_pose", "jaw_pose", "expression", "transl",
-            "scores", "boxes_xyxy_px", "keypoints_px", "key_kinds")  # fmt: skip
+            "scores", "boxes_xyxy_px", "keypoints_px", "key_kinds", "confidence", "contacts")  # fmt: skip
 
 
 def test_a_video_keeps_its_length_and_frame_rate(body, tmp_path):

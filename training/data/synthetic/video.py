@@ -139,6 +139,7 @@ def render_video(film: Film, materials: Materials, out: Path, frames: int | None
         fps=Fraction(FPS),
         timestamps=np.arange(count) / FPS,
         camera=mocap.Camera(film.focal_px, (film.width / 2, film.height / 2)),
+        camera_to_world=upright(camera)[None],
         weights="truth",
         body_family=stock.body.family,
         gender=stock.body.gender,
@@ -146,6 +147,18 @@ def render_video(film: Film, materials: Materials, out: Path, frames: int | None
     )
     mocap.save(truth, out.with_suffix(".truth.npz"))
     return truth
+
+
+UPRIGHT_FROM_SCENE = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
+"""From the renderer's world, y up, to a Mocap's, z up; the camera's right becomes +x and ahead +y."""
+
+
+def upright(camera: SceneCamera) -> np.ndarray:
+    """(4, 4) from the camera's space to a world with z up and the ground at z = 0."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = UPRIGHT_FROM_SCENE @ camera.camera_from_world.T
+    matrix[:3, 3] = UPRIGHT_FROM_SCENE @ camera.position
+    return matrix
 
 
 def film_setting(stock: Stock, film: Film) -> Setting:
@@ -210,6 +223,8 @@ def _track(number: int, name: str, rows: list[tuple]) -> mocap.Track:
         boxes_xyxy_px=np.stack(boxes),
         keypoints_px=np.stack(keypoints),
         key_kinds=np.full(count, mocap.MEASURED, np.uint8),
+        confidence=np.ones((count, 4), np.float32),
+        contacts=np.zeros((count, 4), bool),
     )
 
 
