@@ -99,6 +99,25 @@ class RefineConfig:
 
     keypoint_weight: float = 0.3
     """How much the network's 2-d keypoints count against its camera when people are placed, 0..1."""
+    body_seconds: float = 0.6
+    """Strength of smoothing for the body's rotations: slower motion is kept, faster motion only where it is plainly
+    stronger than the noise. 0 leaves the measurements as they are."""
+    hands_seconds: float = 0.6
+    """The same for the hands,"""
+    face_seconds: float = 0.4
+    """for jaw and expression,"""
+    place_seconds: float = 0.6
+    """for where people stand across the line of sight,"""
+    depth_seconds: float = 2.0
+    """and for how far away they are, which one camera sees worst."""
+    longest_gap_seconds: float = 0.5
+    """Shorter gaps are closed by interpolation; longer ones stay gaps."""
+    replace_outliers: bool = True
+    """Turned-about people, swapped limbs and leaps in depth that last a few frames are replaced."""
+    find_ground: bool = True
+    """Roll, pitch and height of the camera come from where people stand; else `Mocap.camera_to_world` is kept."""
+    lock_feet: bool = True
+    """Planted feet rest on the ground."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def test_every_output_has_its_documented_shape():
     predictions = toy_model()(images, mask, all_layers=True)
     shapes = {name: tuple(value.shape) for name, value in tensors(predictions.final).items()}
     assert shapes == {
+        "person_tokens": (2, 5, 64),
         "logits": (2, 5, 2), "boxes": (2, 5, 4), "left_hand_boxes": (2, 5, 4), "right_hand_boxes": (2, 5, 4),
         "face_boxes": (2, 5, 4), "keypoints": (2, 5, 17, 2), "left_hand_keypoints": (2, 5, 6, 2),
         "right_hand_keypoints": (2, 5, 6, 2), "face_keypoints": (2, 5, 6, 2), "body_rotmats": (2, 5, 22, 3, 3),

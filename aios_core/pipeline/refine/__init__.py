@@ -8,17 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.skinning import full_pose, pose_joints
 from aios_core.body.transfer import body_for_shape
 from aios_core.config import RefineConfig
-from aios_core.mocap import MEASURED, Camera, Measured, Mocap, Track
-from aios_core.pipeline.placement import BODY_JOINTS, place
+from aios_core.mocap import MEASURED, Measured, Mocap, Track
+from aios_core.pipeline.refine.motion import clean
+from aios_core.pipeline.refine.space import Figure, ground_of, stand
 
 
 def raw_track(number: int, measured: Measured, name: str | None = None) -> Track:
     """A track that repeats what was measured, with one shape and nobody placed yet."""
     count = len(measured)
-    weights = np.maximum(measured.scores, 1e-6)
     return Track(
         id=number,
         name=name or f"Person {number}",
@@ -29,7 +28,7 @@ def raw_track(number: int, measured: Measured, name: str | None = None) -> Track
         right_hand_pose=measured.right_hand_pose,
         jaw_pose=measured.jaw_pose,
         expression=measured.expression,
-        betas=np.average(measured.betas, axis=0, weights=weights).astype(np.float32),
+        betas=one_shape(measured),
         transl=np.zeros((count, 3), np.float32),
         scores=measured.scores,
         boxes_xyxy_px=measured.boxes_xyxy_px,
@@ -41,24 +40,32 @@ def raw_track(number: int, measured: Measured, name: str | None = None) -> Track
     )
 
 
+def one_shape(measured: Measured) -> np.ndarray:
+    """(10,) the person's shape: the score-weighted mean of the frames, without the tenth farthest from their median."""
+    distance = np.linalg.norm(measured.betas - np.median(measured.betas, axis=0), axis=-1)
+    kept = distance <= np.quantile(distance, 0.9)
+    weights = np.maximum(measured.scores[kept], 1e-6)
+    return np.average(measured.betas[kept], axis=0, weights=weights).astype(np.float32)
+
+
 def refine(
     mocap: Mocap, body: BodyModel, config: RefineConfig, on_warning: Callable[[str], None] = lambda _: None
 ) -> Mocap:
     """The Mocap with clean motion made from what was measured of every track; tracks without measurements stay."""
-    tracks, warnings = [], []
+    figures, warnings = [], []
+    size = (mocap.width, mocap.height)
     for track in mocap.tracks:
-        if track.measured is None:
-            tracks.append(track)
-            continue
-        raw = raw_track(track.id, track.measured, track.name)
-        fitted, betas, warning = body_for_shape(body, raw.betas, mocap.body_family)
+        fitted, betas, warning = body_for_shape(body, track.betas, mocap.body_family)
+        if track.measured is not None:
+            raw = raw_track(track.id, track.measured, track.name)
+            fitted, betas, warning = body_for_shape(body, raw.betas, mocap.body_family)
+            track = clean(raw, mocap.timestamps, fitted, betas, mocap.camera, size, config)
         warnings += [warning] if warning and warning not in warnings else []
-        tracks.append(replace(raw, transl=_place(raw, fitted, betas, mocap.camera, config)))
+        figures.append(Figure(track, fitted, betas))
     for warning in warnings:
         on_warning(warning)
-    return replace(mocap, tracks=tuple(tracks))
-
-
-def _place(track: Track, body: BodyModel, betas: np.ndarray, camera: Camera, config: RefineConfig) -> np.ndarray:
-    joints = pose_joints(body, betas, full_pose(track.global_orient, track.body_pose))[:, :BODY_JOINTS]
-    return place(joints, track.measured.joints_px, track.measured.keypoints_px, camera, config.keypoint_weight)
+    moves = len(mocap.camera_to_world) > 1
+    find_ground = config.find_ground and not moves
+    camera_to_world = ground_of(figures, mocap.timestamps)[None] if find_ground else mocap.camera_to_world
+    tracks = tuple(stand(figure, camera_to_world, mocap.timestamps, config.lock_feet) for figure in figures)
+    return replace(mocap, tracks=tracks, camera_to_world=camera_to_world)

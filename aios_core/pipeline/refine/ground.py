@@ -1,0 +1,98 @@
+"""The ground that everybody stands on, and with it which way is up.
+
+The camera's roll, pitch and height are those with which the soles in contact lie on one plane, weighed against two
+weaker beliefs: people are upright on average, and cameras are held level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aios_core.pipeline.refine.feet import runs
+
+ROLL_SIGMA = np.radians(2.0)
+"""Cameras are held level sideways to within this ..."""
+PITCH_SIGMA = np.radians(15.0)
+"""... and forwards to within this."""
+LEAN_SIGMA = np.radians(6.0)
+"""The mean of people's trunks is upright to within this."""
+SOLE_SIGMA = 0.03
+"""Metres: error of a sole's place across the line of sight ..."""
+DEPTH_SIGMA = 0.06
+"""... and along it, as a share of the depth."""
+ROUNDS = 12
+
+
+def estimate_ground(soles: np.ndarray, trunks: np.ndarray) -> np.ndarray:
+    """(4, 4) camera to world, with the ground at z = 0 and the camera in (0, 0, height), looking along +y.
+
+    soles: (K, 3) camera space, places where people stand, one for each contact; trunks: (L, 3) directions from pelvis
+    to neck. Either may be empty.
+    """
+    believed, sigma = _believed(trunks)
+    if not len(soles):
+        return camera_pose(*believed, 1.6)
+    roll, pitch = believed
+    height = float(np.median(-(soles @ up_in_camera(roll, pitch))))
+    for _ in range(ROUNDS):
+        up = up_in_camera(roll, pitch)
+        residual = soles @ up + height
+        sight = soles / np.linalg.norm(soles, axis=-1, keepdims=True)
+        spread = np.hypot(SOLE_SIGMA, (sight @ up) * DEPTH_SIGMA * soles[:, 2])
+        weights = 1 / spread**2 / (1 + (residual / (3 * spread)) ** 2) ** 2  # Geman-McClure: jumps do not lift it
+        step = 1e-4
+        slopes = [
+            soles @ (up_in_camera(roll + step, pitch) - up) / step,
+            soles @ (up_in_camera(roll, pitch + step) - up) / step,
+            np.ones(len(soles)),
+        ]
+        rows = np.stack(slopes, 1)
+        normal = rows.T @ (rows * weights[:, None]) + np.diag([1 / sigma[0] ** 2, 1 / sigma[1] ** 2, 1e-6])
+        pull = np.array([(believed[0] - roll) / sigma[0] ** 2, (believed[1] - pitch) / sigma[1] ** 2, 0.0])
+        change = np.linalg.solve(normal, pull - rows.T @ (weights * residual))
+        roll, pitch, height = roll + change[0], pitch + change[1], height + change[2]
+    return camera_pose(roll, pitch, height)
+
+
+def up_in_camera(roll: float, pitch: float) -> np.ndarray:
+    """(3,) the world's up in camera space (y down) for a camera pitched downwards and rolled, radians."""
+    return np.array([np.sin(roll), -np.cos(roll) * np.cos(pitch), -np.cos(roll) * np.sin(pitch)])
+
+
+def camera_pose(roll: float, pitch: float, height: float) -> np.ndarray:
+    """(4, 4) camera to world of a camera in (0, 0, height) that looks along +y."""
+    up = up_in_camera(roll, pitch)
+    ahead = np.array([0.0, 0, 1]) - up * up[2]
+    ahead /= np.linalg.norm(ahead)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([np.cross(ahead, up), ahead, up])
+    pose[2, 3] = height
+    return pose
+
+
+def _believed(trunks: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
+    """(roll, pitch) before any sole is looked at, and how sure that is (standard deviations)."""
+    if not len(trunks):
+        return (0.0, 0.0), (ROLL_SIGMA, PITCH_SIGMA)
+    mean = np.median(trunks / np.linalg.norm(trunks, axis=-1, keepdims=True), axis=0)
+    mean /= max(float(np.linalg.norm(mean)), 1e-9)
+    leaning = float(np.arcsin(np.clip(mean[0], -1, 1))), float(np.arctan2(-mean[2], -mean[1]))
+    believed, sigma = [], []
+    for angle, level in zip(leaning, (ROLL_SIGMA, PITCH_SIGMA), strict=True):
+        # Trunks far from any camera's likely pose (someone lying down) say nothing.
+        precision = 1 / LEAN_SIGMA**2 if abs(angle) < 3 * (level + LEAN_SIGMA) else 0.0
+        total = precision + 1 / level**2
+        believed.append(angle * precision / total)
+        sigma.append(total**-0.5)
+    return tuple(believed), tuple(sigma)
+
+
+def contact_places(soles: Sequence[np.ndarray], standing: Sequence[np.ndarray]) -> np.ndarray:
+    """(K, 3) the mean place of every contact: soles (N, 4, 3) and flags (N, 4) of each person."""
+    places = [
+        points[a:b, i].mean(0) for points, flags in zip(soles, standing, strict=True)
+        for i in range(4) for a, b in runs(flags[:, i])
+    ]  # fmt: skip
+    return np.array(places).reshape(-1, 3)
