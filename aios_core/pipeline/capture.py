@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -17,14 +17,17 @@ from aios_core.body.transfer import body_for_shape
 from aios_core.config import CaptureConfig, ModelConfig
 from aios_core.media import Footage, Frame, open_footage
 from aios_core.mocap import LEVEL, Measured, Mocap
+from aios_core.pipeline.link import whole_people
 from aios_core.pipeline.network import Network, detect, load_network
 from aios_core.pipeline.people import FramePeople
 from aios_core.pipeline.placement import network_joints_px, shot_camera
 from aios_core.pipeline.refine import raw_track, refine
 from aios_core.pipeline.track import Tracker
 
-SHORTEST_TRACK_SECONDS = 0.2
-"""In videos, somebody seen for less is taken for an error of the network."""
+SHORTEST_TRACK_SECONDS = 0.25
+"""In videos, somebody seen for less is taken for an error of the network, ..."""
+LEAST_PRESENCE = 0.3
+"""... and so is somebody seen in fewer of the frames from first to last."""
 WEAK_SHARE = 0.5
 """In videos, detections down to this share of the threshold continue people who were seen before."""
 
@@ -85,7 +88,7 @@ def estimate(
         on_progress(_progress(len(timestamps), footage.frame_count, len(people), time.monotonic() - begun))
     for warning in footage.warnings:
         on_warning(warning)
-    seen = measured_tracks(sights, timestamps, body, network, footage, config)
+    seen = measured_tracks(sights, whole_people(tracker), timestamps, body, network, footage, config)
     if not seen:
         on_warning(f"Nobody was found in {path} (a lower --threshold finds more).")
     raw = Mocap(
@@ -152,23 +155,31 @@ def unpack(packed: np.ndarray) -> FramePeople:
 
 def measured_tracks(
     sights: list[_Sight],
+    person: Mapping[int, int],
     timestamps: list[float],
     body: BodyModel,
     network: Network,
     footage: Footage,
     config: CaptureConfig,
 ) -> list[Measured]:
-    """What the network saw of everybody who has a number, those seen longest and largest first."""
+    """What the network saw of everybody, those seen longest and largest first.
+
+    person: for every number of the tracker that is somebody, the number of the person.
+    """
     rows = np.concatenate([np.full(len(s.ids), s.row) for s in sights]) if sights else np.zeros(0, int)
     ids = np.concatenate([s.ids for s in sights]) if sights else np.zeros(0, int)
+    packed = np.concatenate([s.packed for s in sights]) if sights else np.zeros((0, 0), np.float32)
+    people = np.array([person.get(int(i), 0) for i in ids], int)
     found = []
-    for number in np.unique(ids):
-        frames = rows[ids == number]
-        seen_for = (timestamps[frames[-1]] - timestamps[frames[0]]) + float(config.step / footage.fps)
-        if footage.kind != "image" and len(timestamps) > 1 and seen_for < SHORTEST_TRACK_SECONDS:
-            continue
-        packed = np.concatenate([s.packed[s.ids == number] for s in sights if number in s.ids])
-        found.append(measure(frames, unpack(packed), body, network.config, (footage.width, footage.height)))
+    for number in np.unique(people[people > 0]):
+        which = people == number
+        if footage.kind != "image" and len(timestamps) > 1:
+            seconds = which.sum() * float(config.step / footage.fps)
+            span = rows[which][-1] - rows[which][0] + 1
+            if seconds < SHORTEST_TRACK_SECONDS or which.sum() < LEAST_PRESENCE * span:
+                continue
+        size = (footage.width, footage.height)
+        found.append(measure(rows[which], unpack(packed[which]), body, network.config, size))
     return sorted(found, key=lambda seen: -float(np.sqrt(_area(seen.boxes_xyxy_px)).sum()))
 
 

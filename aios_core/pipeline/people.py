@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aios_core.body.skinning import absolute_hand_pose
 from aios_core.geometry.boxes import cxcywh_to_xyxy, iou_matrix, keypoint_similarity
 from aios_core.geometry.rotations import rotmat_to_axis_angle
-from aios_core.model.predictions import LayerPredictions
+
+if TYPE_CHECKING:
+    from aios_core.model.predictions import LayerPredictions
 
 DEFAULT_THRESHOLD = 0.3
 

@@ -1,4 +1,12 @@
-"""Who is who from frame to frame: assignment by overlap of boxes and nearness of keypoints."""
+"""Who is who: detections of one frame after the other get their person's number, and fragments are joined afterwards.
+
+Forward in time, every person seen lately is predicted to the new frame and assigned (Hungarian method) the detection
+that fits best in place, size, 2-d joints, depth, pose, shape and the network's person token: strong detections first,
+weak ones for whom is left (ByteTrack; Zhang et al. 2022). Pose, shape and token are compared in units of how much they
+differ between frames of one person in this very clip, so that a cue that tells nobody apart has no say.
+
+Afterwards, fragments that begin where others ended are joined: a person hidden for a while, or back in the picture.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +18,22 @@ from scipy.optimize import linear_sum_assignment
 from aios_core.geometry.boxes import iou_matrix, keypoint_similarity
 from aios_core.pipeline.people import FramePeople
 
-LEAST_AFFINITY = 0.15
-"""Mean of overlap and keypoint similarity below which two detections are not the same person."""
+GATE = 8.0
+"""Cost at which a detection is nobody's."""
+CENTER_SIGMA, CENTER_SIGMA_PER_SECOND = 0.07, 0.7
+"""Error of a predicted centre, in box sizes: at once, and for every second of waiting."""
+JOINT_SIGMA, JOINT_SIGMA_PER_SECOND = 0.06, 0.4
+SIZE_SIGMA, SIZE_SIGMA_PER_SECOND = 0.15, 0.4
+"""Of the logarithm of box sizes and of depths."""
+MOST_PER_CUE = 9.0
+"""What one cue may add to the cost."""
+VELOCITY_SECONDS = 0.15
+"""Velocities are averaged over about so long."""
+SAME_BODY = 0.2
+"""Overlap times keypoint similarity from which a new person is one more detection of somebody already there."""
+LOOK_SIGHTS = 15
+FIRST_NOISE = {"token": 0.05, "pose": 0.08, "shape": 0.3}
+LEAST_NOISE = {"token": 0.01, "pose": 0.02, "shape": 0.02}
 
 
 @dataclass
@@ -22,59 +44,177 @@ class _Seen:
     time: float
     box: np.ndarray
     keypoints: np.ndarray
-    velocity: np.ndarray
-    """(2,) of the box's centre, pixels a second."""
+    log_depth: float
+    token: np.ndarray
+    pose: np.ndarray
+    """(66,) rotation vectors of the body's joints."""
+    shape: np.ndarray
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    """(2,) of the joints' middle, pixels a second."""
+
+    @property
+    def center(self) -> np.ndarray:
+        """(2,) the mean of the box's and the joints' middle, which jitters less than either."""
+        return ((self.box[:2] + self.box[2:]) / 2 + self.keypoints.mean(0)) / 2
+
+
+@dataclass
+class Fragment:
+    """An unbroken stretch of one number, summed up: what it takes to say which fragments are one person."""
+
+    first: _Seen
+    last: _Seen
+    count: int = 0
+    first_looks: dict[str, np.ndarray] = field(default_factory=dict)
+    """Mean token and shape of the first LOOK_SIGHTS sights ..."""
+    last_looks: dict[str, np.ndarray] = field(default_factory=dict)
+    """... and the running mean of about so many last ones."""
+    first_velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    shared: dict[int, int] = field(default_factory=dict)
+    """Number of frames in which another number was seen on the same body."""
 
 
 @dataclass
 class Tracker:
-    """Gives detections their person's number, one frame after the other."""
+    """Gives detections their person's number, one frame after the other; sums up what became of each number."""
 
     memory_seconds: float
+    fragments: dict[int, Fragment] = field(default_factory=dict)
     _seen: list[_Seen] = field(default_factory=list)
     _next_id: int = 1
+    _noise: dict[str, float] = field(default_factory=lambda: dict(FIRST_NOISE))
+    """Typical difference between two frames of one person."""
 
     def update(self, people: FramePeople, time: float, birth_score: float = 0.0) -> np.ndarray:
         """(P,) numbers of the people of the frame at `time` seconds, from 1 on.
 
         Somebody new gets a new number if the score reaches birth_score, else 0: weak detections continue the tracks
-        that strong ones leave over, and start none (ByteTrack; Zhang et al. 2022).
+        that strong ones leave over, and start none.
         """
         self._seen = [seen for seen in self._seen if time - seen.time <= self.memory_seconds]
         ids = np.zeros(len(people), int)
         strong = people.scores >= birth_score
         waiting = list(range(len(self._seen)))
+        sights = [_sight(people, i, time) for i in range(len(people))]
         for group in (np.flatnonzero(strong), np.flatnonzero(~strong)):
-            for row, column in self._assign(people, time, waiting, group):
+            for row, column in self._assign(sights, waiting, group):
+                self._learn(self._seen[row], sights[column])
                 ids[column] = self._seen[row].id
-                self._seen[row] = _sighting(ids[column], people, column, time, self._seen[row])
+                self._seen[row] = _continued(self._seen[row], sights[column])
                 waiting.remove(row)
         # New numbers go by place, not by order in the frame: shuffled detections give the same tracks.
-        new = np.flatnonzero((ids == 0) & (people.scores >= birth_score))
+        new = np.flatnonzero((ids == 0) & strong & ~_repeats(people, ids > 0))
         for i in new[np.lexsort(people.boxes_xyxy_px[new].T)]:
             ids[i], self._next_id = self._next_id, self._next_id + 1
-            self._seen.append(_sighting(int(ids[i]), people, i, time, None))
+            sights[i].id = int(ids[i])
+            self._seen.append(sights[i])
+        self._sum_up([sights[i] for i in np.flatnonzero(ids)], same_body(people)[np.ix_(ids > 0, ids > 0)])
         return ids
 
-    def _assign(self, people: FramePeople, time: float, rows: list[int], columns: np.ndarray) -> list[tuple[int, int]]:
-        """Pairs (place in _seen, person) between those rows and columns that fit best and well enough."""
+    @property
+    def noise(self) -> dict[str, float]:
+        """Typical difference of token, pose and shape between two frames of one person."""
+        return dict(self._noise)
+
+    def _sum_up(self, sights: list[_Seen], shared: np.ndarray) -> None:
+        for i, sight in enumerate(sights):
+            fragment = self.fragments.setdefault(sight.id, Fragment(sight, sight))
+            fragment.last = sight
+            fragment.count += 1
+            looks = {"token": sight.token, "shape": sight.shape}
+            for name, value in looks.items():
+                if fragment.count <= LOOK_SIGHTS:
+                    before = fragment.first_looks.get(name, 0)
+                    fragment.first_looks[name] = before + (value - before) / fragment.count
+                before = fragment.last_looks.get(name, 0)
+                fragment.last_looks[name] = before + (value - before) / min(fragment.count, LOOK_SIGHTS)
+            if sight.time - fragment.first.time <= 2 * VELOCITY_SECONDS:
+                fragment.first_velocity = sight.velocity
+            for k in np.flatnonzero(shared[i]):
+                fragment.shared[sights[k].id] = fragment.shared.get(sights[k].id, 0) + 1
+
+    def _assign(self, sights: list[_Seen], rows: list[int], columns: np.ndarray) -> list[tuple[int, int]]:
+        """Pairs (place in _seen, detection) between those rows and columns that fit best and well enough."""
         if not rows or not len(columns):
             return []
-        seen = [self._seen[row] for row in rows]
-        shifts = np.stack([s.velocity * (time - s.time) for s in seen])
-        boxes = np.stack([s.box for s in seen]) + np.tile(shifts, 2)
-        points = np.stack([s.keypoints for s in seen]) + shifts[:, None]
-        area = np.clip(boxes[:, 2:] - boxes[:, :2], 1, None).prod(-1)
-        affinity = iou_matrix(boxes, people.boxes_xyxy_px[columns])
-        affinity = (affinity + keypoint_similarity(points, people.keypoints_px[columns], area)) / 2
-        pairs = zip(*linear_sum_assignment(-affinity), strict=True)
-        return [(rows[r], int(columns[c])) for r, c in pairs if affinity[r, c] >= LEAST_AFFINITY]
+        cost = pair_costs([self._seen[row] for row in rows], [sights[c] for c in columns], self._noise)
+        pairs = zip(*linear_sum_assignment(np.minimum(cost, GATE)), strict=True)
+        return [(rows[r], int(columns[c])) for r, c in pairs if cost[r, c] < GATE]
+
+    def _learn(self, before: _Seen, now: _Seen) -> None:
+        """Take in how much one person differs between frames."""
+        for name, values in _differences([before], [now]).items():
+            # The logarithm's running mean follows the median, not the few large differences.
+            step = np.log(max(float(values[0, 0]), LEAST_NOISE[name]) / self._noise[name])
+            self._noise[name] *= float(np.exp(0.02 * np.clip(step, -1, 1)))
 
 
-def _sighting(number: int, people: FramePeople, i: int, time: float, before: _Seen | None) -> _Seen:
-    box = people.boxes_xyxy_px[i]
-    velocity = np.zeros(2)
-    if before is not None and time > before.time:
-        now = (box[:2] + box[2:] - before.box[:2] - before.box[2:]) / 2 / (time - before.time)
-        velocity = 0.5 * before.velocity + 0.5 * now
-    return _Seen(int(number), time, box, people.keypoints_px[i], velocity)
+def pair_costs(seen: list[_Seen], sights: list[_Seen], noise: dict[str, float]) -> np.ndarray:
+    """(N, M) how badly sights fit people seen before, about half the sum of squared errors in standard deviations."""
+    time = sights[0].time
+    waited = np.array([time - s.time for s in seen])[:, None]
+    shift = np.stack([s.velocity for s in seen]) * waited
+    old, new = np.stack([s.box for s in seen]) + np.tile(shift, 2), np.stack([s.box for s in sights])
+    old_size, new_size = ((b[:, 2:] - b[:, :2]).clip(1).max(-1) for b in (old, new))
+    size = np.sqrt(old_size[:, None] * new_size)
+    there, here = np.stack([s.center for s in seen]) + shift, np.stack([s.center for s in sights])
+    apart = np.linalg.norm(there[:, None] - here, axis=-1)
+    cost = _capped((apart / size / (CENTER_SIGMA + CENTER_SIGMA_PER_SECOND * waited)) ** 2 / 2)
+    joints = np.stack([s.keypoints for s in seen])[:, None] + shift[:, None, None]
+    distance = np.linalg.norm(joints - np.stack([s.keypoints for s in sights])[None], axis=-1) / size[..., None]
+    sigma = (JOINT_SIGMA + JOINT_SIGMA_PER_SECOND * waited)[..., None]
+    cost += _capped(np.median((distance / sigma) ** 2, axis=-1))
+    sigma = SIZE_SIGMA + SIZE_SIGMA_PER_SECOND * waited
+    cost += _capped((np.log(old_size[:, None] / new_size) / sigma) ** 2 / 2)
+    depth = np.array([s.log_depth for s in seen])[:, None] - np.array([s.log_depth for s in sights])
+    cost += _capped((depth / sigma) ** 2 / 4)
+    for name, difference in _differences(seen, sights).items():
+        # Looks change with time too: after half a second the usual difference is about twice that of one frame.
+        cost += _capped(difference / (noise[name] * (1 + 2 * waited))) / 2
+    return cost
+
+
+def _capped(cost: np.ndarray) -> np.ndarray:
+    return np.minimum(cost, MOST_PER_CUE)
+
+
+def _differences(seen: list[_Seen], sights: list[_Seen]) -> dict[str, np.ndarray]:
+    """(N, M) differences of looks by name."""
+    token = 1 - np.stack([s.token for s in seen]) @ np.stack([s.token for s in sights]).T
+    apart = [np.stack([getattr(s, n) for s in seen])[:, None] - np.stack([getattr(s, n) for s in sights])[None]
+             for n in ("pose", "shape")]  # fmt: skip
+    pose, shape = (np.sqrt((a**2).mean(-1)) for a in apart)
+    return {"token": token.clip(0), "pose": pose, "shape": shape}
+
+
+def same_body(people: FramePeople) -> np.ndarray:
+    """(P, P) bool: which detections of a frame show the same body as another."""
+    area = np.clip(people.boxes_xyxy_px[:, 2:] - people.boxes_xyxy_px[:, :2], 1, None).prod(-1)
+    points = keypoint_similarity(people.keypoints_px, people.keypoints_px, area)
+    same = iou_matrix(people.boxes_xyxy_px, people.boxes_xyxy_px) * np.maximum(points, points.T) > SAME_BODY
+    np.fill_diagonal(same, False)
+    return same
+
+
+def _repeats(people: FramePeople, known: np.ndarray) -> np.ndarray:
+    """(P,) bool: detections of a body that a better or known detection of the same frame shows already."""
+    better = known[None, :] | (people.scores[None, :] > people.scores[:, None])
+    return (same_body(people) & better).any(1)
+
+
+def _sight(people: FramePeople, i: int, time: float) -> _Seen:
+    return _Seen(
+        id=0, time=time, box=people.boxes_xyxy_px[i].astype(np.float64), keypoints=people.keypoints_px[i],
+        log_depth=float(-np.log(max(float(people.camera[i, 0]), 1e-6))), token=people.tokens[i],
+        pose=people.body_pose[i].ravel(), shape=people.betas[i],
+    )  # fmt: skip
+
+
+def _continued(before: _Seen, now: _Seen) -> _Seen:
+    elapsed = now.time - before.time
+    now.id, now.velocity = before.id, before.velocity
+    if elapsed > 0:
+        moved = (now.center - before.center) / elapsed
+        share = 1 - np.exp(-elapsed / VELOCITY_SECONDS)
+        now.velocity = before.velocity + share * (moved - before.velocity)
+    return now

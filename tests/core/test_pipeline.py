@@ -193,7 +193,7 @@ def test_a_weak_detection_continues_a_track_but_starts_none():
     assert tracker.update(people([[0, 0, 50, 100]], [0.3]), 0.0, birth_score=0.4).tolist() == [0]
     assert tracker.update(people([[0, 0, 50, 100]], [0.6]), 0.04, birth_score=0.4).tolist() == [1]
     assert tracker.update(people([[1, 0, 51, 100]], [0.3]), 0.08, birth_score=0.4).tolist() == [1]
-    both = people([[20, 0, 70, 100], [2, 0, 52, 100]], [0.8, 0.3])
+    both = people([[7, 0, 57, 100], [2, 0, 52, 100]], [0.8, 0.3])
     assert tracker.update(both, 0.12, birth_score=0.4).tolist() == [1, 0], (
         "a strong detection goes before a nearer weak one"
     )

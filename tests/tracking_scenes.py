@@ -1,0 +1,222 @@
+"""Simulated scenes with known identities: who is where in each frame, and what a network would detect of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aios_core.body.files import open_body
+from aios_core.body.skinning import pose_joints
+from aios_core.pipeline.people import FramePeople, unit_length
+from aios_core.pipeline.placement import COCO_LIMBS, JOINTS_OF_LIMBS
+from tests.motion_clips import clips, repeated
+
+WIDTH, HEIGHT, FOCAL, EYE = 1280, 720, 1000.0, 1.6
+TOKEN_SIZE = 64
+
+
+@dataclass(frozen=True)
+class DetectorNoise:
+    """Errors of a detector. The defaults are the shipped network's on the demo clip."""
+
+    dropped: float = 0.0
+    """Share of detections that are missing at random."""
+    box: float = 0.03
+    """Jitter of box edges, as a share of the box's longer side."""
+    keypoints: float = 0.03
+    """Jitter of keypoints, likewise."""
+    depth: float = 0.05
+    """Jitter of the depth, as a share."""
+    pose_deg: float = 3.0
+    """Jitter of every joint."""
+    token_step: float = 0.12
+    """How far a token of unit length wanders from frame to frame ..."""
+    token_drift: float = 0.5
+    """... and slowly; two people's tokens are 0.7 apart (cosine 0.75)."""
+    duplicates: float = 0.0
+    """Share of people detected a second time, with a weak score."""
+    false_people: float = 0.0
+    """Wrong detections a frame, on average."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """P people over T frames."""
+
+    times: np.ndarray
+    """(T,) seconds"""
+    joints: np.ndarray
+    """(P, T, 22, 3) camera space, metres."""
+    pose: np.ndarray
+    """(P, T, 21, 3)"""
+    betas: np.ndarray
+    """(P, 10)"""
+
+    def keypoints(self) -> np.ndarray:
+        """(P, T, 17, 2) pixels; the face's are the head's."""
+        points = np.repeat(self.joints[:, :, 15:16], 17, 2)
+        points[:, :, COCO_LIMBS] = self.joints[:, :, JOINTS_OF_LIMBS]
+        return points[..., :2] / points[..., 2:] * FOCAL + [WIDTH / 2, HEIGHT / 2]
+
+    def boxes(self) -> np.ndarray:
+        """(P, T, 4) pixels, cut at the picture's edges."""
+        pixels = self.joints[..., :2] / self.joints[..., 2:] * FOCAL + [WIDTH / 2, HEIGHT / 2]
+        low, high = pixels.min(2), pixels.max(2)
+        margin = 0.06 * (high - low).max(-1, keepdims=True)
+        return np.concatenate([low - margin, high + margin], -1).clip(0, [WIDTH, HEIGHT] * 2)
+
+    def visible(self) -> np.ndarray:
+        """(P, T) bool: enough of the person is in the picture, and not hidden behind somebody nearer."""
+        return self.in_picture() & (self.hidden() < 0.75)
+
+    def in_picture(self) -> np.ndarray:
+        """(P, T) bool: at least a third of the person's width is inside the picture."""
+        boxes = self.boxes()
+        return (boxes[..., 2] - boxes[..., 0]) > 0.12 * (boxes[..., 3] - boxes[..., 1])
+
+    def hidden(self) -> np.ndarray:
+        """(P, T) share of each box that the nearer people's boxes cover (of the one that covers most)."""
+        boxes, depth = self.boxes(), self.joints[:, :, 0, 2]
+        low = np.maximum(boxes[:, None, :, :2], boxes[None, :, :, :2])
+        high = np.minimum(boxes[:, None, :, 2:], boxes[None, :, :, 2:])
+        cover = np.clip(high - low, 0, None).prod(-1)
+        area = np.clip(boxes[..., 2:] - boxes[..., :2], 1, None).prod(-1)
+        nearer = depth[None, :] < depth[:, None]  # [i, j]: j stands before i
+        return np.where(nearer, cover / area[:, None], 0).max(1)
+
+
+def walks(places: np.ndarray, fps: float, seed: int = 0) -> Scene:
+    """People who walk along places (P, T, 2) of the ground: metres right of the camera and ahead of it."""
+    rng = np.random.default_rng(seed)
+    count, length = places.shape[:2]
+    walker, times, body = clips()["walker"], np.arange(length) / fps, open_body()
+    joints, poses, shapes = [], [], rng.normal(0, 0.7, (count, 10))
+    for p in range(count):
+        frames = repeated(walker, int(times[-1] * 30) + 2 + 60)
+        rows = np.round(times * 30).astype(int) + int(rng.integers(60))
+        pose = frames.pose[rows].copy()
+        way = np.gradient(places[p], axis=0)
+        heading = np.unwrap(np.arctan2(way[:, 1], way[:, 0])) if np.abs(way).max() > 1e-6 else np.zeros(length)
+        pose[:, 0] = 0
+        local = pose_joints(body, np.tile(shapes[p], (length, 1)), pose)[:, :22]
+        local = local - local[:, :1]
+        c, s = np.cos(heading), np.sin(heading)  # the body faces its +z; walking along +x of the ground
+        ground = np.stack([c * local[..., 2].T - s * local[..., 0].T, s * local[..., 2].T + c * local[..., 0].T], -1)
+        ground = ground.swapaxes(0, 1) + places[p][:, None]
+        up = local[..., 1] - local[..., 1].min(1, keepdims=True) + 0.08
+        joints.append(np.stack([ground[..., 0], EYE - up, ground[..., 1]], -1))
+        poses.append(pose[:, 1:22])
+    return Scene(times, np.stack(joints), np.stack(poses), shapes)
+
+
+def crossing(fps: float = 30.0, seconds: float = 4.0) -> Scene:
+    """Two people who walk past each other, half a metre apart in depth."""
+    share = np.linspace(0, 1, int(seconds * fps))
+    ways = [np.stack([-2 + 4 * share, np.full_like(share, 5.0)], -1), np.stack([2 - 4 * share, 0 * share + 5.5], -1)]
+    return walks(np.stack(ways), fps)
+
+
+def circling(fps: float = 30.0, seconds: float = 6.0) -> Scene:
+    """Two dancers who circle each other, half a metre from the middle: each hides the other twice."""
+    angle = np.linspace(0, 3 * np.pi, int(seconds * fps))
+    ways = [np.stack([0.6 * np.cos(angle + a), 5 + 0.6 * np.sin(angle + a)], -1) for a in (0, np.pi)]
+    return walks(np.stack(ways), fps)
+
+
+def entrances(fps: float = 30.0, seconds: float = 8.0) -> Scene:
+    """Four people who walk out of the picture and come back, at different times."""
+    times = np.linspace(0, seconds, int(seconds * fps))
+    ways = [
+        np.stack([5.5 * np.sin(2 * np.pi * times / seconds + 1.6 * k), 5.0 + 0.9 * k + 0 * times], -1) for k in range(4)
+    ]
+    return walks(np.stack(ways), fps)
+
+
+def crowd(people: int = 10, fps: float = 30.0, seconds: float = 10.0, seed: int = 0) -> Scene:
+    """People who wander about in front of the camera and hide one another."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(int(seconds * fps)) / fps
+    ways = []
+    for _ in range(people):
+        phase, rate = rng.uniform(0, 2 * np.pi, 2), rng.uniform(0.05, 0.12, 2)
+        centre, size = rng.uniform([-1.5, 6], [1.5, 9]), rng.uniform([1, 0.8], [2.2, 2.2])
+        ways.append(centre + size * np.sin(2 * np.pi * times[:, None] * rate + phase))
+    return walks(np.stack(ways), fps, seed)
+
+
+def detect(
+    scene: Scene, noise: DetectorNoise | None = None, seed: int = 0, threshold: float = 0.39
+) -> list[tuple[FramePeople, np.ndarray]]:
+    """For every frame the detections in random order and (P,) whose they are (-1: nobody's)."""
+    noise = noise or DetectorNoise()
+    rng = np.random.default_rng(seed)
+    people, length = scene.pose.shape[:2]
+    boxes, keypoints, hidden, inside = scene.boxes(), scene.keypoints(), scene.hidden(), scene.in_picture()
+    common = rng.normal(0, 1, TOKEN_SIZE)
+    own = unit_length(unit_length(common[None]) * 0.87 + unit_length(rng.normal(0, 1, (people, TOKEN_SIZE))) * 0.5)
+    wander = np.zeros((people, TOKEN_SIZE))
+    frames = []
+    for t in range(length):
+        wander = 0.93 * wander + rng.normal(0, (1 - 0.93**2) ** 0.5, wander.shape)
+        found, who = [], []
+        for p in range(people):
+            seen = inside[p, t] and rng.random() > noise.dropped
+            if not seen or rng.random() < np.clip((hidden[p, t] - 0.55) / 0.25, 0, 1):
+                continue
+            score = np.clip(0.85 - 0.6 * hidden[p, t] + rng.normal(0, 0.08), 0.1, 0.99)
+            if score < threshold / 2:
+                continue
+            copies = 2 if rng.random() < noise.duplicates else 1
+            for copy in range(copies):
+                shape = score if copy == 0 else rng.uniform(threshold / 2, 0.6)
+                blur = 1 + 2 * copy + 2 * hidden[p, t]
+                found.append(_detection(scene, p, t, boxes, keypoints, own, wander, shape, blur, noise, rng))
+                who.append(p)
+        for _ in range(rng.poisson(noise.false_people)):
+            found.append(_false_person(scene, rng, threshold))
+            who.append(-1)
+        order = rng.permutation(len(found))
+        frames.append((_gather([found[i] for i in order]), np.array([who[i] for i in order], int)))
+    return frames
+
+
+def _detection(scene, p, t, boxes, keypoints, own, wander, score, blur, noise, rng) -> dict[str, np.ndarray]:
+    size = (boxes[p, t, 2:] - boxes[p, t, :2]).max()
+    step = rng.normal(0, 1, TOKEN_SIZE)
+    token = own[p] + (noise.token_step * step + noise.token_drift * wander[p]) / TOKEN_SIZE**0.5
+    depth = scene.joints[p, t, 0, 2] * np.exp(rng.normal(0, noise.depth))
+    return {
+        "scores": np.float32(score),
+        "boxes_xyxy_px": boxes[p, t] + rng.normal(0, noise.box * blur * size, 4),
+        "keypoints_px": keypoints[p, t] + rng.normal(0, noise.keypoints * blur * size, (17, 2)),
+        "body_pose": scene.pose[p, t] + rng.normal(0, np.radians(noise.pose_deg) * blur, (21, 3)),
+        "betas": scene.betas[p] + rng.normal(0, 0.15, 10),
+        "camera": np.array([1 / depth, 0, 0]),
+        "tokens": unit_length(token[None])[0],
+    }
+
+
+def _false_person(scene, rng, threshold) -> dict[str, np.ndarray]:
+    low = rng.uniform(0, [WIDTH - 120, HEIGHT - 240])
+    box = np.concatenate([low, low + rng.uniform([60, 120], [120, 240])])
+    return {
+        "scores": np.float32(rng.uniform(threshold / 2, 0.6)), "boxes_xyxy_px": box,
+        "keypoints_px": rng.uniform(box[:2], box[2:], (17, 2)), "body_pose": rng.normal(0, 0.3, (21, 3)),
+        "betas": rng.normal(0, 1, 10), "camera": np.array([rng.uniform(0.1, 0.3), 0, 0]),
+        "tokens": unit_length(rng.normal(0, 1, (1, TOKEN_SIZE)))[0],
+    }  # fmt: skip
+
+
+SHAPES = {"scores": (), "boxes_xyxy_px": (4,), "keypoints_px": (17, 2), "left_hand_keypoints_px": (6, 2),
+          "right_hand_keypoints_px": (6, 2), "face_keypoints_px": (6, 2), "global_orient": (3,), "body_pose": (21, 3),
+          "left_hand_pose": (15, 3), "right_hand_pose": (15, 3), "jaw_pose": (3,), "expression": (10,), "betas": (10,),
+          "camera": (3,), "tokens": (TOKEN_SIZE,)}  # fmt: skip
+
+
+def _gather(found: list[dict[str, np.ndarray]]) -> FramePeople:
+    arrays = {}
+    for name, shape in SHAPES.items():
+        rows = [person.get(name, np.zeros(shape)) for person in found]
+        arrays[name] = np.array(rows, np.float32).reshape(len(found), *shape)
+    return FramePeople(**arrays)
