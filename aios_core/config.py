@@ -114,8 +114,8 @@ class RefineConfig:
     """Shorter gaps are closed by interpolation; longer ones stay gaps."""
     replace_outliers: bool = True
     """Turned-about people, swapped limbs and leaps in depth that last a few frames are replaced."""
-    find_ground: bool = True
-    """Roll, pitch and height of the camera come from where people stand; else `Mocap.camera_to_world` is kept."""
+    level_camera: bool = False
+    """The camera was held level: only its height comes from where people stand, not its roll and pitch."""
     lock_feet: bool = True
     """Planted feet rest on the ground."""
 
@@ -140,6 +140,8 @@ class CaptureConfig:
     """Horizontal field of view of the shot, degrees."""
     focal_px: float | None = None
     """Focal length of the shot, pixels; goes before fov_deg. Neither: EXIF, else the picture's diagonal."""
+    camera_path: str | None = None
+    """File with the matrices of a camera that moved (see camera_path.py); None = it stood still."""
     start: int = 0
     """First frame."""
     stop: int | None = None

@@ -30,6 +30,8 @@ PARENTS = np.array(
 """(55,) parent of every joint, -1 for the pelvis; parents come before their children."""
 
 BODY = slice(1, 22)
+BODY_JOINTS = 22
+"""The pelvis and the body."""
 JAW = 22
 LEFT_HAND = slice(25, 40)
 RIGHT_HAND = slice(40, 55)

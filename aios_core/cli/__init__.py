@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 
 import aios_core
-from aios_core.cli import body, capture, doctor, weights
+from aios_core.cli import body, capture, doctor, evaluate, tracks, weights
 from aios_core.errors import AiosError
 
 INTERRUPTED = 130
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"aios {aios_core.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (capture, weights, body, doctor):
+    for module in (capture, tracks, evaluate, weights, body, doctor):
         module.add_commands(commands)
     return top
 

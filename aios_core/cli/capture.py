@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aios_core.cli.progress import REPORTERS
+from aios_core.cli.tracks import add_refine_options, refine_config
 from aios_core.errors import AiosError, MissingDependencyError
 from aios_core.output import check_writable
 
 # What stands to the left of one of these options' values in CaptureConfig is the option's destination.
 CAPTURE_FIELDS = (
     "weights", "body", "device", "threshold", "max_people", "fov_deg", "focal_px", "start", "stop", "step",
+    "camera_path",
 )  # fmt: skip
 
 
@@ -69,6 +71,7 @@ def _add_footage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=int, default=0, help="first frame, counted from 0")
     parser.add_argument("--stop", type=int, help="frame to stop before (default: the end)")
     parser.add_argument("--step", type=int, default=1, help="look at every n-th frame")
+    add_refine_options(parser)
     parser.add_argument("--progress", choices=sorted(REPORTERS), default="bar", help="how progress is shown")
 
 
@@ -76,7 +79,8 @@ def _capture_config(options: argparse.Namespace):
     from aios_core.config import CaptureConfig
 
     given = {name: getattr(options, name) for name in CAPTURE_FIELDS}
-    return CaptureConfig(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    return CaptureConfig(**given, refine=refine_config(options))
 
 
 def run_footage(options: argparse.Namespace) -> None:

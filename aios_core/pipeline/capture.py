@@ -14,6 +14,7 @@ import numpy as np
 from aios_core.body.body_model import BodyModel
 from aios_core.body.files import load_body, open_body
 from aios_core.body.transfer import body_for_shape
+from aios_core.camera_path import load_camera_path, with_camera_path
 from aios_core.config import CaptureConfig, ModelConfig
 from aios_core.media import Footage, Frame, open_footage
 from aios_core.mocap import LEVEL, Measured, Mocap
@@ -76,6 +77,7 @@ def estimate(
     body = load_body(config.body) if config.body else open_body()
     network = load_network(config, body)
     camera = shot_camera(footage, config)
+    camera_path = load_camera_path(config.camera_path) if config.camera_path else None
     tracker = Tracker(config.memory_seconds)
     sights, timestamps = [], []
     begun = time.monotonic()
@@ -105,6 +107,8 @@ def estimate(
         gender=body.gender,
         tracks=tuple(raw_track(i, measured) for i, measured in enumerate(seen, 1)),
     )
+    if camera_path is not None:
+        raw = with_camera_path(raw, camera_path)
     return refine(raw, body, config.refine, on_warning)
 
 

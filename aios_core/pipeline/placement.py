@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
+from aios_core.body.joints import BODY_JOINTS
 from aios_core.body.skinning import full_pose, pose_joints
 from aios_core.config import CaptureConfig, ModelConfig
 from aios_core.geometry.camera import (
@@ -24,7 +25,6 @@ from aios_core.pipeline.people import FramePeople
 # COCO keypoints that are joints of the body: shoulders, elbows, wrists, hips, knees, ankles.
 COCO_LIMBS = np.arange(5, 17)
 JOINTS_OF_LIMBS = np.array([16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8])
-BODY_JOINTS = 22
 
 
 def shot_camera(footage: Footage, config: CaptureConfig) -> Camera:

@@ -12,7 +12,7 @@ from aios_core.body.transfer import body_for_shape
 from aios_core.config import RefineConfig
 from aios_core.mocap import MEASURED, Measured, Mocap, Track
 from aios_core.pipeline.refine.motion import clean
-from aios_core.pipeline.refine.space import Figure, ground_of, stand
+from aios_core.pipeline.refine.space import Figure, ground_of, settled, stand
 
 
 def raw_track(number: int, measured: Measured, name: str | None = None) -> Track:
@@ -64,8 +64,9 @@ def refine(
         figures.append(Figure(track, fitted, betas))
     for warning in warnings:
         on_warning(warning)
-    moves = len(mocap.camera_to_world) > 1
-    find_ground = config.find_ground and not moves
-    camera_to_world = ground_of(figures, mocap.timestamps)[None] if find_ground else mocap.camera_to_world
+    if len(mocap.camera_to_world) > 1:
+        camera_to_world = settled(figures, mocap.camera_to_world, mocap.timestamps)
+    else:
+        camera_to_world = ground_of(figures, mocap.timestamps, config.level_camera)[None]
     tracks = tuple(stand(figure, camera_to_world, mocap.timestamps, config.lock_feet) for figure in figures)
     return replace(mocap, tracks=tracks, camera_to_world=camera_to_world)

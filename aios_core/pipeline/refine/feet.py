@@ -8,11 +8,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.joints import EXTRA_JOINT_NAMES, EXTRA_JOINT_VERTICES
+from aios_core.body.joints import BODY_JOINTS, EXTRA_JOINT_NAMES, EXTRA_JOINT_VERTICES
 from aios_core.body.skinning import forward_kinematics, rest_joints, rest_vertices
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 
-BODY_JOINTS = 22
 ANKLES = np.array([7, 7, 8, 8])
 """The joints that carry left heel, left toe, right heel, right toe (the columns of Track.contacts)."""
 BALLS = {1: 10, 3: 11}
@@ -37,6 +36,10 @@ class ContactThresholds:
     """Shorter breaks are none."""
     floor_seconds: float = 1.5
     """The person's own floor is the lowest sole within so much time: noise in height and stairs do not matter."""
+
+
+NOISELESS = ContactThresholds(speed=0.12, keep_speed=0.15, height=0.03, keep_height=0.05)
+"""For motion that is known exactly."""
 
 
 def sole_points(body: BodyModel, betas: np.ndarray) -> np.ndarray:

@@ -25,13 +25,13 @@ DEPTH_SIGMA = 0.06
 ROUNDS = 12
 
 
-def estimate_ground(soles: np.ndarray, trunks: np.ndarray) -> np.ndarray:
+def estimate_ground(soles: np.ndarray, trunks: np.ndarray, level: bool = False) -> np.ndarray:
     """(4, 4) camera to world, with the ground at z = 0 and the camera in (0, 0, height), looking along +y.
 
     soles: (K, 3) camera space, places where people stand, one for each contact; trunks: (L, 3) directions from pelvis
-    to neck. Either may be empty.
+    to neck. Either may be empty. level: the camera is known to be level.
     """
-    believed, sigma = _believed(trunks)
+    believed, sigma = ((0.0, 0.0), (1e-6, 1e-6)) if level else _believed(trunks)
     if not len(soles):
         return camera_pose(*believed, 1.6)
     roll, pitch = believed

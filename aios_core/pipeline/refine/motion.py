@@ -8,12 +8,12 @@ from itertools import pairwise
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.joints import BODY, JAW, LEFT_HAND, RIGHT_HAND
+from aios_core.body.joints import BODY, BODY_JOINTS, JAW, LEFT_HAND, RIGHT_HAND
 from aios_core.body.skinning import full_pose, pose_joints, rest_joints
 from aios_core.config import RefineConfig
 from aios_core.geometry.rotations import axis_angle_to_quat_wxyz, quat_wxyz_to_axis_angle
 from aios_core.mocap import IMPUTED, INTERPOLATED, MEASURED, Camera, Measured, Track
-from aios_core.pipeline.placement import BODY_JOINTS, place
+from aios_core.pipeline.placement import place
 from aios_core.pipeline.refine.confidence import part_confidence
 from aios_core.pipeline.refine.outliers import place_outliers, rotation_outliers
 from aios_core.pipeline.refine.smooth import smooth, smooth_rotations

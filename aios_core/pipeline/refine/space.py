@@ -32,8 +32,11 @@ class Figure:
     """(10,) of the body's family."""
 
 
-def ground_of(figures: Sequence[Figure], times: np.ndarray) -> np.ndarray:
-    """(4, 4) camera to world for a camera that stands still, from the feet of everybody; times (T,) of the frames."""
+def ground_of(figures: Sequence[Figure], times: np.ndarray, level: bool = False) -> np.ndarray:
+    """(4, 4) camera to world for a camera that stands still, from the feet of everybody; times (T,) of the frames.
+
+    level: the camera was held level, so that only its height is looked for.
+    """
     transforms = [
         body_transforms(f.body, f.betas, full_pose(f.track.global_orient, f.track.body_pose), f.track.transl)
         for f in figures
@@ -44,14 +47,30 @@ def ground_of(figures: Sequence[Figure], times: np.ndarray) -> np.ndarray:
     ]
     trunks = [moved[:, NECK, :3, 3] - moved[:, PELVIS, :3, 3] for moved in transforms]
     trunks = np.concatenate(trunks) if trunks else np.zeros((0, 3))
-    pose = estimate_ground(np.zeros((0, 3)), trunks)
+    pose = estimate_ground(np.zeros((0, 3)), trunks, level)
     for _ in range(ROUNDS):
         standing = [
             standing_soles(f.track, points @ pose[:3, :3].T + pose[:3, 3], pose[None, :3, 3], times)
             for f, points in zip(figures, soles, strict=True)
         ]
-        pose = estimate_ground(contact_places(soles, standing), trunks)
+        pose = estimate_ground(contact_places(soles, standing), trunks, level)
     return pose
+
+
+def settled(figures: Sequence[Figure], camera_to_world: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(T, 4, 4) a moving camera's path, raised or lowered until the planted soles of everybody lie at z = 0."""
+    heights = []
+    for f in figures:
+        pose = full_pose(f.track.global_orient, f.track.body_pose)
+        moved = body_transforms(f.body, f.betas, pose, f.track.transl)
+        soles = posed_soles(moved, sole_points(f.body, f.betas), rest_joints(f.body, f.betas))
+        cameras = camera_to_world[f.track.frames]
+        soles = np.einsum("nij,npj->npi", cameras[:, :3, :3], soles) + cameras[:, None, :3, 3]
+        heights.append(soles[standing_soles(f.track, soles, cameras[:, :3, 3], times)][:, 2])
+    heights = np.concatenate(heights) if heights else np.zeros(0)
+    answer = camera_to_world.copy()
+    answer[:, 2, 3] -= np.median(heights) if len(heights) else 0.0
+    return answer
 
 
 def standing_soles(track: Track, soles: np.ndarray, eyes: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,9 +18,12 @@ from scipy.ndimage import gaussian_filter1d
 from tqdm import tqdm
 
 from aios_core import mocap
+from aios_core.body.body_model import BodyModel
 from aios_core.body.joints import BODY, COCO17_FROM_144, JAW, LEFT_HAND, RIGHT_HAND
 from aios_core.errors import AiosError, FootageError
+from aios_core.evaluation.motion import soles_in_world
 from aios_core.output import whole_file
+from aios_core.pipeline.refine.feet import NOISELESS, contacts
 from training.data.sample import joints_px
 from training.data.synthetic.drawing import SceneCamera, Setting, draw
 from training.data.synthetic.generate import Materials, load_stock
@@ -145,8 +148,20 @@ def render_video(film: Film, materials: Materials, out: Path, frames: int | None
         gender=stock.body.gender,
         tracks=tuple(_track(i, role.name, rows[i]) for i, role in enumerate(film.roles) if rows[i]),
     )
+    truth = with_contacts(truth, stock.body)
     mocap.save(truth, out.with_suffix(".truth.npz"))
     return truth
+
+
+def with_contacts(truth: mocap.Mocap, body: BodyModel) -> mocap.Mocap:
+    """The truth with the soles that stand, read off its exact motion."""
+    tracks = []
+    for track in truth.tracks:
+        soles = soles_in_world(truth, track, body)
+        eyes = np.tile(truth.camera_to_world[0, :3, 3], (len(track), 1))
+        standing = contacts(soles, eyes, truth.timestamps[track.frames], NOISELESS)
+        tracks.append(replace(track, contacts=standing))
+    return replace(truth, tracks=tuple(tracks))
 
 
 UPRIGHT_FROM_SCENE = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])

@@ -1,0 +1,135 @@
+"""`aios refine` and `aios tracks`: work on a saved Mocap without running the network again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from aios_core.cli.progress import REPORTERS, BarReporter
+from aios_core.errors import AiosError
+from aios_core.output import check_writable
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the commands."""
+    refine = commands.add_parser("refine", help="clean a saved Mocap's motion again, with other settings")
+    refine.add_argument("mocap", help="a Mocap file (.npz)")
+    refine.add_argument("-o", "--output", help="the Mocap to write (default: in place)")
+    refine.add_argument("--body", help="body model file (default: the open body)")
+    refine.add_argument("--progress", choices=sorted(REPORTERS), default="bar", help="how progress is shown")
+    add_refine_options(refine)
+    refine.set_defaults(run=refine_mocap)
+
+    tracks = commands.add_parser("tracks", help="list, split, merge, rename and delete the people of a saved Mocap")
+    tracks.add_argument("mocap", help="a Mocap file (.npz)")
+    verbs = tracks.add_subparsers(dest="verb", required=True, metavar="list|split|merge|rename|delete")
+    verbs.add_parser("list", help="who is there, from when to when")
+    split = _verb(verbs, "split", "cut a track in two")
+    split.add_argument("--frame", type=int, required=True, help="first frame of the second part, counted from 0")
+    merge = _verb(verbs, "merge", "make two tracks one person")
+    merge.add_argument("other", type=int, help="the track that goes into it")
+    merge.add_argument("--body", help="body model file (default: the open body)")
+    add_refine_options(merge)
+    _verb(verbs, "rename", "give a track another name").add_argument("name")
+    _verb(verbs, "delete", "take a track out")
+    tracks.set_defaults(run=edit_tracks)
+
+
+def _verb(verbs: argparse._SubParsersAction, name: str, help_text: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=help_text)
+    parser.add_argument("track", type=int, help="number of the track (see list)")
+    parser.add_argument("-o", "--output", help="the Mocap to write (default: in place)")
+    return parser
+
+
+def add_refine_options(parser: argparse.ArgumentParser) -> None:
+    """Options that make a RefineConfig (see `refine_config`)."""
+    parser.add_argument("--smooth", type=float, default=1.0, metavar="FACTOR",
+                        help="strength of smoothing: 1 is usual, 2 twice as slow, 0 off")  # fmt: skip
+    parser.add_argument("--longest-gap", type=float, metavar="SECONDS", help="close gaps up to so long (default: 0.5)")
+    parser.add_argument("--keep-outliers", action="store_true", help="do not replace impossible measurements")
+    parser.add_argument("--no-foot-lock", action="store_true", help="let planted feet slide")
+    parser.add_argument("--level-camera", action="store_true", help="the camera was held level; find its height alone")
+    parser.add_argument("--camera-path", help="file with the moving camera's matrices (see aios_core/camera_path.py)")
+
+
+def refine_config(options: argparse.Namespace):
+    """The RefineConfig that the options ask for.
+
+    Raises:
+        AiosError: a strength or a gap is negative.
+    """
+    from aios_core.config import RefineConfig, replace
+
+    if options.smooth < 0 or (options.longest_gap or 0) < 0:
+        raise AiosError("--smooth and --longest-gap cannot be negative.")
+    usual = RefineConfig()
+    strengths = ("body_seconds", "hands_seconds", "face_seconds", "place_seconds", "depth_seconds")
+    return replace(
+        usual,
+        **{name: getattr(usual, name) * options.smooth for name in strengths},
+        longest_gap_seconds=usual.longest_gap_seconds if options.longest_gap is None else options.longest_gap,
+        replace_outliers=not options.keep_outliers,
+        lock_feet=not options.no_foot_lock,
+        level_camera=options.level_camera,
+    )
+
+
+def refine_mocap(options: argparse.Namespace) -> None:
+    """Clean a saved Mocap's motion again."""
+    from aios_core import mocap
+
+    reporter = REPORTERS[options.progress]()
+    options.report_error = reporter.error
+    config, output = refine_config(options), _output(options)
+    found = mocap.load(options.mocap)
+    if all(track.measured is None for track in found.tracks):
+        raise AiosError(f"{options.mocap} holds no measurements to refine.")
+    mocap.save(_refined(found, options, config, reporter.warning), output)
+    reporter.done(str(output), len(found.tracks))
+
+
+def edit_tracks(options: argparse.Namespace) -> None:
+    """List or change the tracks of a saved Mocap."""
+    from aios_core import mocap, tracks
+
+    found = mocap.load(options.mocap)
+    if options.verb == "list":
+        for track in found.tracks:
+            print(_described(track))
+        return
+    output = _output(options)
+    if options.verb == "split":
+        changed = tracks.split_track(found, options.track, options.frame)
+    elif options.verb == "merge":
+        merged = tracks.merge_tracks(found, options.track, options.other)
+        changed = _refined(merged, options, refine_config(options), BarReporter().warning)
+    elif options.verb == "rename":
+        changed = tracks.rename_track(found, options.track, options.name)
+    else:
+        changed = tracks.delete_track(found, options.track)
+    mocap.save(changed, output)
+    print(f"{len(changed.tracks)} people -> {output}")
+
+
+def _output(options: argparse.Namespace) -> Path:
+    return check_writable(options.output or options.mocap)
+
+
+def _refined(found, options: argparse.Namespace, config, on_warning):
+    from aios_core.body.files import load_body, open_body
+    from aios_core.camera_path import load_camera_path, with_camera_path
+    from aios_core.pipeline.refine import refine
+
+    body = load_body(options.body) if options.body else open_body()
+    if options.camera_path:
+        found = with_camera_path(found, load_camera_path(options.camera_path))
+    return refine(found, body, config, on_warning)
+
+
+def _described(track) -> str:
+    gaps = ", ".join(f"{start}-{stop - 1}" for start, stop in track.gaps())
+    trust = " ".join(f"{value:.2f}" for value in track.confidence.mean(0))
+    frames = f"frames {track.frames[0]}-{track.frames[-1]}" if len(track) else "no frames"
+    line = f"{track.id:3d}  {track.name:24s} {frames}, confidence (body, hands, face) {trust}"
+    return line + (f", gaps {gaps}" if gaps else "")

@@ -1,0 +1,1 @@
+"""How good a Mocap is, measured against a known truth: identities over time, and motion."""
