@@ -8,7 +8,8 @@ import numpy as np
 
 from aios_core.body.files import open_body
 from aios_core.body.skinning import pose_joints
-from aios_core.pipeline.people import FramePeople, unit_length
+from aios_core.config import CaptureConfig
+from aios_core.pipeline.people import FramePeople, unit_length, without_duplicates
 from aios_core.pipeline.placement import COCO_LIMBS, JOINTS_OF_LIMBS
 from tests.motion_clips import clips, repeated
 
@@ -177,8 +178,16 @@ def detect(
             found.append(_false_person(scene, rng, threshold))
             who.append(-1)
         order = rng.permutation(len(found))
-        frames.append((_gather([found[i] for i in order]), np.array([who[i] for i in order], int)))
+        frames.append(_unique(_gather([found[i] for i in order]), np.array([who[i] for i in order], int)))
     return frames
+
+
+def _unique(people: FramePeople, who: np.ndarray) -> tuple[FramePeople, np.ndarray]:
+    """What is left when the pipeline has taken out detections of one body."""
+    best = np.argsort(-people.scores, kind="stable")
+    kept = without_duplicates(people.select(best), CaptureConfig().duplicate_overlap)
+    rows = [i for i in range(len(people)) if (kept.boxes_xyxy_px == people.boxes_xyxy_px[i]).all(-1).any()]
+    return people.select(np.array(rows, int)), who[rows]
 
 
 def _detection(scene, p, t, boxes, keypoints, own, wander, score, blur, noise, rng) -> dict[str, np.ndarray]:

@@ -26,4 +26,9 @@ def keypoint_similarity(first: np.ndarray, second: np.ndarray, area: np.ndarray)
     area: (N,) of the first people's boxes, in the points' units squared.
     """
     squared = ((first[:, None] - second[None]) ** 2).sum(-1)  # (N, M, K)
-    return np.exp(-squared / (2 * (0.16**2) * np.maximum(area, 1e-9)[:, None, None])).mean(-1)
+    return oks(squared, area[:, None])
+
+
+def oks(squared: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """(...) similarity 0..1 of keypoints at squared distances (..., K) on boxes of areas (...)."""
+    return np.exp(-squared / (2 * (0.16**2) * np.maximum(area, 1e-9)[..., None])).mean(-1)

@@ -18,17 +18,13 @@ from aios_core.camera_path import load_camera_path, with_camera_path
 from aios_core.config import CaptureConfig, ModelConfig
 from aios_core.media import Footage, Frame, open_footage
 from aios_core.mocap import LEVEL, Measured, Mocap
-from aios_core.pipeline.link import whole_people
+from aios_core.pipeline.link import is_somebody, whole_people
 from aios_core.pipeline.network import Network, detect, load_network
 from aios_core.pipeline.people import FramePeople
 from aios_core.pipeline.placement import network_joints_px, shot_camera
 from aios_core.pipeline.refine import raw_track, refine
 from aios_core.pipeline.track import Tracker
 
-SHORTEST_TRACK_SECONDS = 0.25
-"""In videos, somebody seen for less is taken for an error of the network, ..."""
-LEAST_PRESENCE = 0.3
-"""... and so is somebody seen in fewer of the frames from first to last."""
 WEAK_SHARE = 0.5
 """In videos, detections down to this share of the threshold continue people who were seen before."""
 
@@ -175,13 +171,15 @@ def measured_tracks(
     packed = np.concatenate([s.packed for s in sights]) if sights else np.zeros((0, 0), np.float32)
     people = np.array([person.get(int(i), 0) for i in ids], int)
     found = []
+    scores = packed[:, PACKED.index("scores")] if len(packed) else np.zeros(0)
     for number in np.unique(people[people > 0]):
-        which = people == number
-        if footage.kind != "image" and len(timestamps) > 1:
-            seconds = which.sum() * float(config.step / footage.fps)
-            span = rows[which][-1] - rows[which][0] + 1
-            if seconds < SHORTEST_TRACK_SECONDS or which.sum() < LEAST_PRESENCE * span:
-                continue
+        which = np.flatnonzero(people == number)
+        # Somebody seen twice in a frame is taken as seen better.
+        which = which[np.lexsort([-scores[which], rows[which]])]
+        which = which[np.unique(rows[which], return_index=True)[1]]
+        is_clip = footage.kind != "image" and len(timestamps) > 1
+        if is_clip and not is_somebody(rows[which], float(config.step / footage.fps)):
+            continue
         size = (footage.width, footage.height)
         found.append(measure(rows[which], unpack(packed[which]), body, network.config, size))
     return sorted(found, key=lambda seen: -float(np.sqrt(_area(seen.boxes_xyxy_px)).sum()))

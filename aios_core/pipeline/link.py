@@ -8,6 +8,7 @@ differ who are seen at the same time.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -31,28 +32,58 @@ GUESS_WITHIN, GUESS_BETWEEN = 4.0, 12.0
 """The guess: differences within and between people, in units of the difference from frame to frame."""
 LEAST_SIGHTS = 4
 """Fragments with fewer sights have no look that could be trusted."""
-SHARED_WITH_OTHERS = 0.5
-"""A number that is seen on somebody else's body for so much of its time is no person."""
+SHORTEST_SECONDS = 0.25
+"""Somebody seen for less is taken for an error of the network, ..."""
+LEAST_PRESENCE = 0.3
+"""... and so is somebody seen in a smaller share of the frames from first to last."""
+SHARED_WITH_OTHERS = 0.6
+"""Two numbers that are on one body in so many of the frames in which both are seen are one person, ..."""
+LEAST_SHARED_SIGHTS = 2
+"""... if that was seen so often."""
 
 
 def whole_people(tracker: Tracker) -> dict[int, int]:
-    """For every number of the tracker that is somebody, the number of the person: that of the first fragment."""
-    kept = without_repeats(tracker.fragments)
-    return link({n: f for n, f in tracker.fragments.items() if n in kept}, tracker.noise)
+    """For every number of the tracker the number of the person: two on one body, or one after the other, are one."""
+    body = one_body(tracker.fragments)
+    bodies = {number: fragment for number, fragment in tracker.fragments.items() if body[number] == number}
+    for number, owner in body.items():
+        if owner != number:
+            bodies[owner] = _joined(bodies[owner], tracker.fragments[number])
+    person = link(bodies, tracker.noise)
+    return {number: person[owner] for number, owner in body.items()}
 
 
-def without_repeats(fragments: Mapping[int, Fragment]) -> set[int]:
-    """The numbers that are not, most of the time, a second sight of somebody who is seen longer."""
-    kept = set(fragments)
-    for number in sorted(fragments, key=lambda n: fragments[n].count):
+def is_somebody(frames: np.ndarray, step_seconds: float) -> bool:
+    """Whether a number seen in these frames (N,) is there long and often enough not to be an error of the network."""
+    span = int(frames[-1] - frames[0]) + 1
+    return len(frames) * step_seconds >= SHORTEST_SECONDS and len(frames) >= LEAST_PRESENCE * span
+
+
+def one_body(fragments: Mapping[int, Fragment]) -> dict[int, int]:
+    """For every number the number seen longest of those that share its body whenever both are seen."""
+    owner: dict[int, int] = {}
+    for number in sorted(fragments, key=lambda n: (-fragments[n].count, n)):
         fragment = fragments[number]
-        shared = sum(
-            frames for other, frames in fragment.shared.items()
-            if other in kept and (fragments[other].count, -other) > (fragment.count, -number)
-        )  # fmt: skip
-        if shared >= SHARED_WITH_OTHERS * fragment.count:
-            kept.discard(number)
-    return kept
+        sharing = {
+            other: frames for other, frames in fragment.shared.items()
+            if owner.get(other) == other
+            and frames >= LEAST_SHARED_SIGHTS and frames >= SHARED_WITH_OTHERS * fragment.together[other]
+        }  # fmt: skip
+        owner[number] = max(sharing, key=lambda n: (sharing[n], -n)) if sharing else number
+    return owner
+
+
+def _joined(first: Fragment, second: Fragment) -> Fragment:
+    """The fragment of a body that two numbers were seen on; looks are those of the first, which is seen longer."""
+    begins = second if second.first.time < first.first.time else first
+    ends = second if second.last.time > first.last.time else first
+    return replace(
+        first,
+        first=begins.first,
+        first_velocity=begins.first_velocity,
+        last=ends.last,
+        count=first.count + second.count,
+    )
 
 
 def link(fragments: Mapping[int, Fragment], noise: Mapping[str, float]) -> dict[int, int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from aios_core.geometry.boxes import iou_matrix, keypoint_similarity
+from aios_core.geometry.boxes import iou_matrix, oks
 from aios_core.pipeline.people import FramePeople
 
 GATE = 8.0
@@ -29,7 +29,7 @@ MOST_PER_CUE = 9.0
 """What one cue may add to the cost."""
 VELOCITY_SECONDS = 0.15
 """Velocities are averaged over about so long."""
-SAME_BODY = 0.2
+SAME_BODY = 0.15
 """Overlap times keypoint similarity from which a new person is one more detection of somebody already there."""
 LOOK_SIGHTS = 15
 FIRST_NOISE = {"token": 0.05, "pose": 0.08, "shape": 0.3}
@@ -49,13 +49,10 @@ class _Seen:
     pose: np.ndarray
     """(66,) rotation vectors of the body's joints."""
     shape: np.ndarray
+    center: np.ndarray
+    """(2,) the mean of the box's and the joints' middle, which jitters less than either."""
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
-    """(2,) of the joints' middle, pixels a second."""
-
-    @property
-    def center(self) -> np.ndarray:
-        """(2,) the mean of the box's and the joints' middle, which jitters less than either."""
-        return ((self.box[:2] + self.box[2:]) / 2 + self.keypoints.mean(0)) / 2
+    """(2,) of the center, pixels a second."""
 
 
 @dataclass
@@ -71,7 +68,9 @@ class Fragment:
     """... and the running mean of about so many last ones."""
     first_velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
     shared: dict[int, int] = field(default_factory=dict)
-    """Number of frames in which another number was seen on the same body."""
+    """Number of frames in which another number was seen on the same body, ..."""
+    together: dict[int, int] = field(default_factory=dict)
+    """... and in which both were seen at all."""
 
 
 @dataclass
@@ -93,22 +92,27 @@ class Tracker:
         """
         self._seen = [seen for seen in self._seen if time - seen.time <= self.memory_seconds]
         ids = np.zeros(len(people), int)
+        if not len(people):
+            return ids
         strong = people.scores >= birth_score
         waiting = list(range(len(self._seen)))
-        sights = [_sight(people, i, time) for i in range(len(people))]
+        sights = _sights(people, time)
         for group in (np.flatnonzero(strong), np.flatnonzero(~strong)):
-            for row, column in self._assign(sights, waiting, group):
-                self._learn(self._seen[row], sights[column])
+            pairs = self._assign(sights, waiting, group)
+            self._learn([self._seen[row] for row, _ in pairs], [sights[column] for _, column in pairs])
+            for row, column in pairs:
                 ids[column] = self._seen[row].id
                 self._seen[row] = _continued(self._seen[row], sights[column])
                 waiting.remove(row)
+        same = same_body(people)
+        better = (ids > 0)[None, :] | (people.scores[None, :] > people.scores[:, None])
         # New numbers go by place, not by order in the frame: shuffled detections give the same tracks.
-        new = np.flatnonzero((ids == 0) & strong & ~_repeats(people, ids > 0))
+        new = np.flatnonzero((ids == 0) & strong & ~(same & better).any(1))
         for i in new[np.lexsort(people.boxes_xyxy_px[new].T)]:
             ids[i], self._next_id = self._next_id, self._next_id + 1
             sights[i].id = int(ids[i])
             self._seen.append(sights[i])
-        self._sum_up([sights[i] for i in np.flatnonzero(ids)], same_body(people)[np.ix_(ids > 0, ids > 0)])
+        self._sum_up([sights[i] for i in np.flatnonzero(ids)], same[np.ix_(ids > 0, ids > 0)])
         return ids
 
     @property
@@ -130,8 +134,10 @@ class Tracker:
                 fragment.last_looks[name] = before + (value - before) / min(fragment.count, LOOK_SIGHTS)
             if sight.time - fragment.first.time <= 2 * VELOCITY_SECONDS:
                 fragment.first_velocity = sight.velocity
-            for k in np.flatnonzero(shared[i]):
-                fragment.shared[sights[k].id] = fragment.shared.get(sights[k].id, 0) + 1
+            for k, other in enumerate(sights):
+                if k != i:
+                    fragment.together[other.id] = fragment.together.get(other.id, 0) + 1
+                    fragment.shared[other.id] = fragment.shared.get(other.id, 0) + int(shared[i, k])
 
     def _assign(self, sights: list[_Seen], rows: list[int], columns: np.ndarray) -> list[tuple[int, int]]:
         """Pairs (place in _seen, detection) between those rows and columns that fit best and well enough."""
@@ -141,36 +147,44 @@ class Tracker:
         pairs = zip(*linear_sum_assignment(np.minimum(cost, GATE)), strict=True)
         return [(rows[r], int(columns[c])) for r, c in pairs if cost[r, c] < GATE]
 
-    def _learn(self, before: _Seen, now: _Seen) -> None:
-        """Take in how much one person differs between frames."""
-        for name, values in _differences([before], [now]).items():
+    def _learn(self, before: list[_Seen], now: list[_Seen]) -> None:
+        """Take in how much people differ from frame to frame."""
+        if not before:
+            return
+        for name, values in _differences(before, now).items():
             # The logarithm's running mean follows the median, not the few large differences.
-            step = np.log(max(float(values[0, 0]), LEAST_NOISE[name]) / self._noise[name])
-            self._noise[name] *= float(np.exp(0.02 * np.clip(step, -1, 1)))
+            steps = np.log(np.maximum(values, LEAST_NOISE[name]) / self._noise[name])
+            self._noise[name] *= float(np.exp(0.02 * np.clip(steps, -1, 1).sum()))
 
 
 def pair_costs(seen: list[_Seen], sights: list[_Seen], noise: dict[str, float]) -> np.ndarray:
-    """(N, M) how badly sights fit people seen before, about half the sum of squared errors in standard deviations."""
-    time = sights[0].time
-    waited = np.array([time - s.time for s in seen])[:, None]
-    shift = np.stack([s.velocity for s in seen]) * waited
-    old, new = np.stack([s.box for s in seen]) + np.tile(shift, 2), np.stack([s.box for s in sights])
-    old_size, new_size = ((b[:, 2:] - b[:, :2]).clip(1).max(-1) for b in (old, new))
+    """(N, M) how badly sights fit people seen before, about half the sum of squared errors in standard deviations.
+
+    Pairs that are too far apart for the gate already cost infinitely much.
+    """
+    waited = sights[0].time - np.array([s.time for s in seen])
+    shift = np.stack([s.velocity for s in seen]) * waited[:, None]
+    old_size, new_size = _sizes(seen), _sizes(sights)
     size = np.sqrt(old_size[:, None] * new_size)
     there, here = np.stack([s.center for s in seen]) + shift, np.stack([s.center for s in sights])
-    apart = np.linalg.norm(there[:, None] - here, axis=-1)
-    cost = _capped((apart / size / (CENTER_SIGMA + CENTER_SIGMA_PER_SECOND * waited)) ** 2 / 2)
-    joints = np.stack([s.keypoints for s in seen])[:, None] + shift[:, None, None]
-    distance = np.linalg.norm(joints - np.stack([s.keypoints for s in sights])[None], axis=-1) / size[..., None]
-    sigma = (JOINT_SIGMA + JOINT_SIGMA_PER_SECOND * waited)[..., None]
-    cost += _capped(np.median((distance / sigma) ** 2, axis=-1))
-    sigma = SIZE_SIGMA + SIZE_SIGMA_PER_SECOND * waited
-    cost += _capped((np.log(old_size[:, None] / new_size) / sigma) ** 2 / 2)
-    depth = np.array([s.log_depth for s in seen])[:, None] - np.array([s.log_depth for s in sights])
-    cost += _capped((depth / sigma) ** 2 / 4)
-    for name, difference in _differences(seen, sights).items():
+    apart = np.linalg.norm(there[:, None] - here, axis=-1) / size
+    near = (apart / (CENTER_SIGMA + CENTER_SIGMA_PER_SECOND * waited[:, None])) ** 2 / 2
+    near += (np.log(old_size[:, None] / new_size) / (SIZE_SIGMA + SIZE_SIGMA_PER_SECOND * waited[:, None])) ** 2 / 2
+    rows, columns = np.nonzero(near < GATE)
+    cost = np.full(near.shape, np.inf)
+    if not len(rows):
+        return cost
+    a, b, waited = [seen[i] for i in rows], [sights[k] for k in columns], waited[rows]
+    joints = np.stack([s.keypoints for s in a]) + shift[rows, None] - np.stack([s.keypoints for s in b])
+    sigma = (JOINT_SIGMA + JOINT_SIGMA_PER_SECOND * waited) * size[rows, columns]
+    # The median over joints: a limb that is seen wrongly does not make somebody else of a person.
+    total = near[rows, columns] + _capped(np.median((joints**2).sum(-1), axis=-1) / sigma**2)
+    depth = np.array([s.log_depth for s in a]) - np.array([s.log_depth for s in b])
+    total += _capped((depth / (SIZE_SIGMA + SIZE_SIGMA_PER_SECOND * waited)) ** 2 / 4)
+    for name, difference in _differences(a, b).items():
         # Looks change with time too: after half a second the usual difference is about twice that of one frame.
-        cost += _capped(difference / (noise[name] * (1 + 2 * waited))) / 2
+        total += _capped(difference / (noise[name] * (1 + 2 * waited))) / 2
+    cost[rows, columns] = total
     return cost
 
 
@@ -178,36 +192,46 @@ def _capped(cost: np.ndarray) -> np.ndarray:
     return np.minimum(cost, MOST_PER_CUE)
 
 
-def _differences(seen: list[_Seen], sights: list[_Seen]) -> dict[str, np.ndarray]:
-    """(N, M) differences of looks by name."""
-    token = 1 - np.stack([s.token for s in seen]) @ np.stack([s.token for s in sights]).T
-    apart = [np.stack([getattr(s, n) for s in seen])[:, None] - np.stack([getattr(s, n) for s in sights])[None]
-             for n in ("pose", "shape")]  # fmt: skip
-    pose, shape = (np.sqrt((a**2).mean(-1)) for a in apart)
-    return {"token": token.clip(0), "pose": pose, "shape": shape}
+def _sizes(seen: list[_Seen]) -> np.ndarray:
+    boxes = np.stack([s.box for s in seen])
+    return (boxes[:, 2:] - boxes[:, :2]).clip(1).max(-1)
+
+
+def _differences(first: list[_Seen], second: list[_Seen]) -> dict[str, np.ndarray]:
+    """(K,) differences of looks of pairs, by name."""
+    token = np.stack([s.token for s in first]) * np.stack([s.token for s in second])
+    pose = np.stack([s.pose for s in first]) - np.stack([s.pose for s in second])
+    shape = np.stack([s.shape for s in first]) - np.stack([s.shape for s in second])
+    return {
+        "token": (1 - token.sum(-1)).clip(0),
+        "pose": np.sqrt((pose**2).mean(-1)),
+        "shape": np.sqrt((shape**2).mean(-1)),
+    }
 
 
 def same_body(people: FramePeople) -> np.ndarray:
     """(P, P) bool: which detections of a frame show the same body as another."""
+    overlap = iou_matrix(people.boxes_xyxy_px, people.boxes_xyxy_px)
+    np.fill_diagonal(overlap, 0)
+    same = overlap > SAME_BODY
+    rows, columns = np.nonzero(same)
     area = np.clip(people.boxes_xyxy_px[:, 2:] - people.boxes_xyxy_px[:, :2], 1, None).prod(-1)
-    points = keypoint_similarity(people.keypoints_px, people.keypoints_px, area)
-    same = iou_matrix(people.boxes_xyxy_px, people.boxes_xyxy_px) * np.maximum(points, points.T) > SAME_BODY
-    np.fill_diagonal(same, False)
+    squared = ((people.keypoints_px[rows] - people.keypoints_px[columns]) ** 2).sum(-1)
+    points = oks(squared, np.maximum(area[rows], area[columns]))
+    same[rows, columns] = overlap[rows, columns] * points > SAME_BODY
     return same
 
 
-def _repeats(people: FramePeople, known: np.ndarray) -> np.ndarray:
-    """(P,) bool: detections of a body that a better or known detection of the same frame shows already."""
-    better = known[None, :] | (people.scores[None, :] > people.scores[:, None])
-    return (same_body(people) & better).any(1)
-
-
-def _sight(people: FramePeople, i: int, time: float) -> _Seen:
-    return _Seen(
-        id=0, time=time, box=people.boxes_xyxy_px[i].astype(np.float64), keypoints=people.keypoints_px[i],
-        log_depth=float(-np.log(max(float(people.camera[i, 0]), 1e-6))), token=people.tokens[i],
-        pose=people.body_pose[i].ravel(), shape=people.betas[i],
-    )  # fmt: skip
+def _sights(people: FramePeople, time: float) -> list[_Seen]:
+    boxes = people.boxes_xyxy_px.astype(np.float64)
+    centers = ((boxes[:, :2] + boxes[:, 2:]) / 2 + people.keypoints_px.mean(1)) / 2
+    depths = -np.log(np.maximum(people.camera[:, 0], 1e-6))
+    poses = people.body_pose.reshape(len(people), -1)
+    return [
+        _Seen(0, time, boxes[i], people.keypoints_px[i], float(depths[i]), people.tokens[i], poses[i], people.betas[i],
+              centers[i])
+        for i in range(len(people))
+    ]  # fmt: skip
 
 
 def _continued(before: _Seen, now: _Seen) -> _Seen:

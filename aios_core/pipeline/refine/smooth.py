@@ -105,9 +105,11 @@ def sample_spans(times: np.ndarray) -> np.ndarray:
 
 def noise(values: np.ndarray, weights: np.ndarray) -> float:
     """Standard deviation of the noise a component, from third differences of measured neighbours (Hall et al. 1990)."""
+    if len(values) < 4:
+        return LEAST_NOISE
     jumps = np.diff(values, 3, axis=0)
     whole = np.lib.stride_tricks.sliding_window_view(weights > 0, 4).all(-1)
-    if len(jumps) == 0 or not whole.any():
+    if not whole.any():
         return LEAST_NOISE
     typical = np.sqrt(np.median((jumps[whole] ** 2).mean(-1)))
     return max(float(typical) / NOISE_OF_THIRD_DIFFERENCE, LEAST_NOISE)

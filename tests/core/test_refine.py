@@ -1,0 +1,318 @@
+"""Clean motion: noise goes, motion stays, nobody is turned about, feet stand, and no frame rate or axis is special."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aios_core.body.files import open_body
+from aios_core.config import RefineConfig
+from aios_core.evaluation.motion import motion_scores, soles_in_world
+from aios_core.geometry.rotations import (
+    axis_angle_to_quat_wxyz,
+    axis_angle_to_rotmat,
+    geodesic_distance,
+    quat_wxyz_to_rotmat,
+)
+from aios_core.mocap import IMPUTED, INTERPOLATED, MEASURED, Mocap
+from aios_core.pipeline.refine import refine
+from aios_core.pipeline.refine.feet import contacts
+from aios_core.pipeline.refine.ground import camera_pose, estimate_ground, up_in_camera
+from aios_core.pipeline.refine.motion import keys_of
+from aios_core.pipeline.refine.outliers import rotation_outliers
+from aios_core.pipeline.refine.smooth import smooth, smooth_rotations, whittaker
+from tests.motion_clips import clips, mirrored, placed
+from tests.noisy_mocaps import NetworkNoise, observe, scene
+
+RAW = RefineConfig(
+    body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
+    lock_feet=False,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def body():
+    return open_body()
+
+
+def three_people(fps: Fraction = Fraction(30), pitch: float = 0.12) -> Mocap:
+    cast = clips()
+    return scene(
+        [
+            placed(cast["dancer"], -1.2, 4.5, np.pi),
+            placed(cast["boxer"], 1.2, 4.6, 3.5),
+            placed(cast["walker"], -1.0, 3.7, 0.0),
+        ],
+        fps,
+        pitch,
+    )
+
+
+def scores(truth: Mocap, found: Mocap, body):
+    pairs = zip(truth.tracks, found.tracks, strict=True)
+    return [motion_scores(truth, real, found, track, body) for real, track in pairs]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """The truth and what a noisy network saw of it."""
+    truth = three_people()
+    return truth, observe(truth, NetworkNoise(), seed=1)
+
+
+@pytest.fixture(scope="module")
+def cleaned(measured, body):
+    truth, seen = measured
+    return truth, refine(seen, body, RAW), refine(seen, body, RefineConfig())
+
+
+def test_acceleration_errors_fall_by_more_than_80_percent_and_joints_get_better(cleaned, body):
+    truth, raw, clean = cleaned
+    for before, after in zip(scores(truth, raw, body), scores(truth, clean, body), strict=True):
+        assert after.acceleration_m_s2 < 0.1 * before.acceleration_m_s2
+        assert after.mpjpe_mm < before.mpjpe_mm
+        assert after.root_mpjpe_mm < before.root_mpjpe_mm
+
+
+def fastest_tenth_error(truth: Mocap, found: Mocap, body) -> float:
+    from aios_core.evaluation.motion import joints_of
+
+    errors = []
+    for real, track in zip(truth.tracks, found.tracks, strict=True):
+        a, b = joints_of(truth, real, body), joints_of(found, track, body)
+        a, b = a - a[:, :1], b - b[:, :1]
+        speed = np.linalg.norm(np.gradient(a, axis=0), axis=-1).mean(1)
+        errors.append(np.linalg.norm(a - b, axis=-1)[speed >= np.quantile(speed, 0.9)].mean())
+    return float(np.mean(errors))
+
+
+def test_the_fastest_tenth_of_frames_gets_no_worse(cleaned, body):
+    truth, raw, clean = cleaned
+    assert fastest_tenth_error(truth, clean, body) < fastest_tenth_error(truth, raw, body)
+
+
+def test_punches_and_steps_keep_95_percent_of_their_height(body):
+    """Mean over noise: the smoothed curve at the true extremes, against the true excursion."""
+    from scipy.signal import find_peaks
+
+    from aios_core.evaluation.motion import joints_of
+
+    truth = three_people()
+    reached = excursion = 0.0
+    for seed in range(3):
+        found = refine(observe(truth, NetworkNoise(drift=0), seed), body, replace(RefineConfig(), lock_feet=False))
+        for real, track in zip(truth.tracks, found.tracks, strict=True):
+            a, b = joints_of(truth, real, body), joints_of(found, track, body)
+            a, b = a - a[:, :1], b - b[:, :1]
+            for joint in (4, 5, 10, 11, 18, 19, 20, 21):
+                for axis in range(3):
+                    true_curve, curve = a[:, joint, axis], b[:, joint, axis]
+                    peaks, about = find_peaks(true_curve, prominence=0.08)
+                    for k, peak in enumerate(peaks):
+                        bases = about["left_bases"][k], about["right_bases"][k]
+                        base = max(bases, key=lambda i: true_curve[i])
+                        reached += curve[peak] - curve[base]
+                        excursion += true_curve[peak] - true_curve[base]
+    assert 0.95 < reached / excursion < 1.05
+
+
+def test_people_turned_about_and_swapped_limbs_are_replaced_and_marked(body):
+    truth = three_people()
+    calm, wild = (refine(observe(truth, NetworkNoise(flips=f, swaps=f), 2), body, RefineConfig()) for f in (0.0, 0.05))
+    for before, after, track in zip(scores(truth, calm, body), scores(truth, wild, body), wild.tracks, strict=True):
+        assert after.root_mpjpe_mm < before.root_mpjpe_mm + 8
+        assert (track.key_kinds == IMPUTED).any()
+    assert not any((track.key_kinds == IMPUTED).any() for track in calm.tracks)
+
+
+def test_a_fast_motion_that_stays_is_no_outlier():
+    angle = np.concatenate([np.zeros(15), np.full(15, 2.5)])
+    quats = axis_angle_to_quat_wxyz(np.stack([0 * angle, angle, 0 * angle], -1))[:, None]
+    assert not rotation_outliers(quats, np.arange(30) / 30).any()
+    quats[7] = quats[20]
+    assert rotation_outliers(quats, np.arange(30) / 30)[:, 0].nonzero()[0].tolist() == [7]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_turning_the_world_or_the_joint_commutes_with_smoothing(seed):
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.uniform(0.02, 0.05, 40))
+    pose = np.cumsum(rng.normal(0, 0.15, (40, 1, 3)), axis=0)
+    weights = rng.uniform(0.2, 1, (40, 1))
+    turn, own = axis_angle_to_rotmat(rng.normal(0, 2, (2, 3)))
+    rotmats = axis_angle_to_rotmat(pose)
+
+    def run(matrices: np.ndarray) -> np.ndarray:
+        from aios_core.geometry.rotations import rotmat_to_quat_wxyz
+
+        return quat_wxyz_to_rotmat(smooth_rotations(rotmat_to_quat_wxyz(matrices), times, weights, 0.6))
+
+    assert geodesic_distance(run(turn @ rotmats @ own), turn @ run(rotmats) @ own).max() < 1e-5
+
+
+def test_reversed_time_gives_the_reversed_curve():
+    rng = np.random.default_rng(0)
+    times, values = np.cumsum(rng.uniform(0.02, 0.05, 60)), np.cumsum(rng.normal(0, 1, (60, 3)), axis=0)
+    ahead = smooth(values, times, np.ones(60), 0.5)
+    back = smooth(values[::-1], -times[::-1], np.ones(60), 0.5)[::-1]
+    assert np.allclose(ahead, back, atol=1e-6)
+
+
+def test_a_straight_line_is_kept_and_gaps_are_crossed_on_it():
+    times = np.linspace(0, 2, 61)
+    line = np.stack([3 * times, 1 - times], -1)
+    weights = np.ones(61)
+    weights[20:30] = 0
+    broken = line.copy()
+    broken[20:30] = 99
+    assert np.allclose(smooth(broken, times, weights, 1.0), line, atol=1e-4)
+    assert np.allclose(whittaker(broken, times, weights, np.ones(61)), line, atol=1e-6)
+
+
+def test_twice_the_frame_rate_is_the_same_motion_in_seconds(body):
+    noise = NetworkNoise(jitter=0.2, drift=0, flips=0, swaps=0, depth=0.002, place=0.002, shape=0)
+    slow, fast = (
+        refine(observe(three_people(Fraction(fps)), noise, 3), body, replace(RefineConfig(), lock_feet=False))
+        for fps in (30, 60)
+    )
+    for a, b in zip(slow.tracks, fast.tracks, strict=True):
+        common = b.frames % 2 == 0
+        first, second = axis_angle_to_rotmat(a.body_pose), axis_angle_to_rotmat(b.body_pose[common][: len(a)])
+        assert np.degrees(geodesic_distance(first[: len(second)], second)).mean() < 1.0
+        assert np.abs(a.transl[: len(second)] - b.transl[common][: len(a)]).mean() < 0.01
+
+
+def test_a_mirrored_scene_gives_mirrored_people(body):
+    """Left and right swap: the mirrored dancer's left wrist moves like the dancer's right one."""
+    from aios_core.body.joints import MIRROR_55
+    from aios_core.evaluation.motion import joints_of
+
+    quiet = NetworkNoise(jitter=0, drift=0, flips=0, swaps=0, depth=0, place=0, keypoints=0, shape=0)
+    dancer = replace(clips()["dancer"], betas=np.zeros(10))
+    there = refine(observe(scene([placed(dancer, 0, 4.5, np.pi)]), quiet), body, RefineConfig())
+    other = scene([placed(mirrored(dancer), 0, 4.5, -np.pi)])
+    back = refine(observe(other, quiet), body, RefineConfig())
+    a, b = joints_of(there, there.tracks[0], body), joints_of(back, back.tracks[0], body)
+    assert np.abs(a[:, MIRROR_55[:22]] * [-1, 1, 1] - b).mean() < 0.01
+    assert there.tracks[0].contacts.mean(0)[[2, 3, 0, 1]] == pytest.approx(back.tracks[0].contacts.mean(0), abs=0.06)
+
+
+def test_a_cropped_frame_with_a_shifted_principal_point_gives_the_same_people(measured, body):
+    _, seen = measured
+    shift = np.array([-60.0, -25.0], np.float32)
+    center = (seen.camera.center_px[0] + shift[0], seen.camera.center_px[1] + shift[1])
+    points = ("keypoints_px", "joints_px", "left_hand_keypoints_px", "right_hand_keypoints_px", "face_keypoints_px")
+
+    def crop(track):
+        moved = {name: getattr(track.measured, name) + shift for name in points}
+        boxes = track.measured.boxes_xyxy_px + np.tile(shift, 2)
+        return replace(track, measured=replace(track.measured, boxes_xyxy_px=boxes, **moved))
+
+    cropped = replace(
+        seen, camera=replace(seen.camera, center_px=center), tracks=tuple(crop(track) for track in seen.tracks)
+    )
+    whole, part = refine(seen, body, RefineConfig()), refine(cropped, body, RefineConfig())
+    for a, b in zip(whole.tracks, part.tracks, strict=True):
+        assert np.abs(a.transl - b.transl).max() < 0.02
+
+
+def test_planted_feet_rest_and_nothing_pops(cleaned, measured, body):
+    truth, _, clean = cleaned
+    _, seen = measured
+    free = refine(seen, body, replace(RefineConfig(), lock_feet=False))
+    for loose, locked, real in zip(free.tracks, clean.tracks, truth.tracks, strict=True):
+        own = replace(real, contacts=locked.contacts[: len(real)])
+        before, after = (
+            motion_scores(truth, own, mocap, track, body) for mocap, track in ((free, loose), (clean, locked))
+        )
+        assert after.sliding_mm < 5
+        assert after.sliding_mm < 0.3 * before.sliding_mm
+        assert after.root_mpjpe_mm < before.root_mpjpe_mm + 2
+        assert after.acceleration_m_s2 < 1.1 * before.acceleration_m_s2
+        assert soles_in_world(clean, locked, body)[..., 2].min() > -0.03
+
+
+@pytest.mark.parametrize("pitch", [0.0, 0.12, 0.3])
+def test_the_ground_is_found_from_everybodys_feet(body, pitch):
+    truth = three_people(pitch=pitch)
+    found = refine(observe(truth, NetworkNoise(), 4), body, RefineConfig()).camera_to_world[0]
+    tilt = np.degrees(np.arccos(found[2, :3] @ truth.camera_to_world[0, 2, :3]))
+    assert tilt < 2.5
+    assert found[2, 3] == pytest.approx(1.6, abs=0.2)
+
+
+def test_a_ground_plane_that_is_given_exactly_comes_back():
+    rng = np.random.default_rng(0)
+    pose = camera_pose(0.02, 0.25, 1.7)
+    world = np.stack([rng.uniform(-3, 3, 40), rng.uniform(3, 9, 40), np.zeros(40)], -1)
+    soles = (world - pose[:3, 3]) @ pose[:3, :3]
+    trunks = np.tile(up_in_camera(0.02, 0.25), (30, 1))
+    found = estimate_ground(soles, trunks)
+    assert np.abs(found - pose).max() < 0.02
+    soles[:5] -= up_in_camera(0.02, 0.25) * -0.5  # somebody on a box
+    assert np.abs(estimate_ground(soles, trunks) - pose).max() < 0.03
+
+
+def test_short_gaps_are_closed_and_long_ones_stay(measured, body):
+    _, seen = measured
+    track = seen.tracks[0]
+    kept = np.setdiff1d(np.arange(len(track)), np.r_[30:38, 80:110])
+    holes = replace(seen, tracks=(replace(track, measured=track.measured.select(kept)),))
+    found = refine(holes, body, RefineConfig()).tracks[0]
+    assert found.gaps() == [(80, 110)]
+    assert found.key_kinds[30:38].tolist() == [INTERPOLATED] * 8
+    assert (found.confidence[30:38] == 0).all()
+    assert MEASURED in found.key_kinds
+
+
+def test_keys_fill_only_what_is_short():
+    keys = keys_of(np.array([0, 1, 4, 20, 21]), np.arange(30) / 10, 0.5)
+    assert keys.frames.tolist() == [0, 1, 2, 3, 4, 20, 21]
+    assert keys.is_measured.tolist() == [True, True, False, False, True, True, True]
+    assert keys.stretches == (slice(0, 5), slice(5, 7))
+
+
+def test_somebody_who_jumps_does_not_touch_the_ground():
+    times = np.arange(60) / 30
+    height = np.maximum(0, np.sin(2 * np.pi * times / 2) * 0.4)
+    soles = np.zeros((60, 4, 3)) + [0, 4, 0]
+    soles[..., 2] = height[:, None]
+    standing = contacts(soles, np.tile([0, 0, 1.6], (60, 1)), times)
+    assert not standing[8:22].any()
+    assert standing[35:].all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_photographs_and_very_short_clips_work(measured, body, count):
+    _, seen = measured
+    tracks = tuple(replace(t, measured=t.measured.select(np.arange(count))) for t in seen.tracks)
+    short = replace(seen, timestamps=seen.timestamps[:count], tracks=tracks)
+    found = refine(short, body, RefineConfig())
+    assert [len(track) for track in found.tracks] == [count] * 3
+    assert all(np.isfinite(track.transl).all() for track in found.tracks)
+
+
+def test_a_camera_that_drives_past_leaves_a_standing_person_where_he_stands(body):
+    """Everything is measured from the moving camera; in the world the boxer's feet stay."""
+    truth = scene([placed(clips()["boxer"], 0.0, 4.5, 3.5)])
+    count = truth.frame_count
+    path = np.tile(truth.camera_to_world[0], (count, 1, 1))
+    path[:, 0, 3] = np.linspace(-0.5, 0.5, count)
+    moved = replace(
+        truth.tracks[0],
+        transl=truth.tracks[0].transl - np.stack([path[:, 0, 3], *np.zeros((2, count))], -1).astype(np.float32),
+    )
+    joints_shift = truth.camera.focal_px * path[:, 0, 3] / moved.transl[:, 2]
+    pixels = replace(
+        moved, keypoints_px=moved.keypoints_px - joints_shift[:, None, None] * np.array([1, 0], np.float32)
+    )
+    seen = observe(replace(truth, tracks=(pixels,)), NetworkNoise(flips=0, swaps=0), 0)
+    found = refine(replace(seen, camera_to_world=path), body, RefineConfig())
+    assert found.camera_to_world.shape == (count, 4, 4)
+    world = soles_in_world(found, found.tracks[0], body)
+    assert np.ptp(world[..., 0].mean(1)) < 0.35, "a person under a standing camera would have moved by a metre"
+    assert found.tracks[0].contacts.mean() > 0.5
