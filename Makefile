@@ -7,7 +7,7 @@ FOOTAGE := examples/footage
 # Further Blender versions that `make test-blender` runs the scene tests on; the bpy in constraints.txt is in `make test`.
 BLENDER_VERSIONS ?= 4.2.23 5.0.1
 
-.PHONY: demo test test-blender extension bench lint clean
+.PHONY: demo test test-blender extension bench bench-tracking lint clean
 
 demo: $(VENV)/ready
 	mkdir -p out
@@ -32,6 +32,16 @@ extension: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python -m benchmarks
 
+# The trackers that ours is compared with need numpy 2, bpy 4.5 needs numpy 1: they get an environment of their own.
+bench-tracking: $(VENV)-tracking/ready
+	$(VENV)-tracking/bin/python -m benchmarks.tracking
+	$(VENV)-tracking/bin/python -m benchmarks.motion --plot docs/images/motion.png
+
+$(VENV)-tracking/ready: constraints-tracking.txt
+	$(PYTHON) -m venv $(VENV)-tracking
+	$(VENV)-tracking/bin/python -m pip install -q -r constraints-tracking.txt
+	touch $@
+
 lint: $(VENV)/ready
 	$(BIN)/python -m pip install -q -c constraints.txt ruff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -39,7 +49,9 @@ lint: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[blender,train,test]'
+	# trackeval asks for numpy 2 but runs with the numpy 1 that bpy 4.5 needs.
+	$(BIN)/python -m pip install -q --no-deps -c constraints.txt trackeval
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-bpy-* out dist build *.egg-info
+	rm -rf $(VENV) $(VENV)-bpy-* $(VENV)-tracking out dist build *.egg-info

@@ -9,11 +9,10 @@ from fractions import Fraction
 import numpy as np
 
 from aios_core.body.files import open_body
-from aios_core.body.joints import BODY, JAW, LEFT_HAND, RIGHT_HAND
+from aios_core.body.joints import BODY, COCO_LIMBS, JAW, JOINTS_OF_LIMBS, LEFT_HAND, RIGHT_HAND
 from aios_core.body.skinning import full_pose, pose_joints
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import MEASURED, Camera, Measured, Mocap, Track
-from aios_core.pipeline.placement import COCO_LIMBS, JOINTS_OF_LIMBS
 from aios_core.pipeline.refine import raw_track
 from tests.mocaps import tilted_camera
 from tests.motion_clips import FPS, Clip

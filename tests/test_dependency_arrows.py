@@ -71,6 +71,8 @@ def test_only_compat_asks_for_blenders_version():
         "aios_core.cli",
         "aios_core.body.files",
         "aios_core.body.skinning",
+        "aios_core.pipeline.refine",
+        "aios_core.tracks",
     ],
 )
 def test_torch_is_not_imported_by(module):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from aios_core.body.files import open_body
+from aios_core.body.joints import COCO_LIMBS, JOINTS_OF_LIMBS
 from aios_core.body.skinning import pose_joints
 from aios_core.config import CaptureConfig
 from aios_core.pipeline.people import FramePeople, unit_length, without_duplicates
-from aios_core.pipeline.placement import COCO_LIMBS, JOINTS_OF_LIMBS
 from tests.motion_clips import clips, repeated
 
 WIDTH, HEIGHT, FOCAL, EYE = 1280, 720, 1000.0, 1.6

@@ -68,6 +68,11 @@ COCO17_NAMES = (
     "right_ankle",
 )  # fmt: skip
 
+COCO_LIMBS = np.arange(5, 17)
+"""COCO keypoints that are joints of the body: shoulders, elbows, wrists, hips, knees, ankles; ..."""
+JOINTS_OF_LIMBS = np.array([16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8])
+"""... and the joints they are."""
+
 COCO17_FROM_144 = JOINTS_137_FROM_144[COCO17_FROM_137]
 
 

@@ -21,8 +21,8 @@ from aios_core.mocap import LEVEL, Measured, Mocap
 from aios_core.pipeline.link import is_somebody, whole_people
 from aios_core.pipeline.network import Network, detect, load_network
 from aios_core.pipeline.people import FramePeople
-from aios_core.pipeline.placement import network_joints_px, shot_camera
 from aios_core.pipeline.refine import raw_track, refine
+from aios_core.pipeline.shot import network_joints_px, shot_camera
 from aios_core.pipeline.track import Tracker
 
 WEAK_SHARE = 0.5

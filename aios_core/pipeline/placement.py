@@ -4,43 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from aios_core.body.body_model import BodyModel
-from aios_core.body.joints import BODY_JOINTS
-from aios_core.body.skinning import full_pose, pose_joints
-from aios_core.config import CaptureConfig, ModelConfig
-from aios_core.geometry.camera import (
-    default_focal_px,
-    focal_px_from_35mm,
-    focal_px_from_fov,
-    network_translation,
-    project,
-    refit_translation,
-)  # fmt: skip
-from aios_core.media import Footage
-from aios_core.media.image import focal_length_35mm
+from aios_core.body.joints import BODY_JOINTS, COCO_LIMBS, JOINTS_OF_LIMBS
+from aios_core.geometry.camera import refit_translation
 from aios_core.mocap import Camera
-from aios_core.model.preprocess import resize_size
-from aios_core.pipeline.people import FramePeople
-
-# COCO keypoints that are joints of the body: shoulders, elbows, wrists, hips, knees, ankles.
-COCO_LIMBS = np.arange(5, 17)
-JOINTS_OF_LIMBS = np.array([16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8])
-
-
-def shot_camera(footage: Footage, config: CaptureConfig) -> Camera:
-    """The camera of the shot: focal length from the user, else EXIF, else the picture's diagonal; centred."""
-    if config.focal_px is not None:
-        focal = config.focal_px
-    elif config.fov_deg is not None:
-        focal = focal_px_from_fov(footage.width, config.fov_deg)
-    else:
-        stated = focal_length_35mm(footage.files[0]) if footage.files else None
-        focal = (
-            focal_px_from_35mm(footage.width, footage.height, stated)
-            if stated
-            else default_focal_px(footage.width, footage.height)
-        )
-    return Camera(float(focal), (footage.width / 2, footage.height / 2))
 
 
 def place(
@@ -57,22 +23,3 @@ def place(
     return refit_translation(
         both, points, camera.focal_px, np.asarray(camera.center_px), np.tile(weights, (len(both), 1))
     )
-
-
-def network_joints_px(
-    people: FramePeople, body: BodyModel, betas: np.ndarray, size: tuple[int, int], model: ModelConfig
-) -> np.ndarray:
-    """Pixels (P, 22, 2) of the footage where the network's own cameras see the people's body joints.
-
-    betas: (P, 10) of the body's family; size: (width, height) of the footage.
-    """
-    joints = pose_joints(body, betas, full_pose(people.global_orient, people.body_pose))[:, :BODY_JOINTS]
-    return network_projection(joints, people.camera, size, model)
-
-
-def network_projection(joints: np.ndarray, camera: np.ndarray, size: tuple[int, int], model: ModelConfig) -> np.ndarray:
-    """Pixels (P, J, 2) of the footage where the network's own cameras (P, 3) put joints (P, J, 3)."""
-    width, height = size
-    resized = np.array(resize_size(width, height, model.short_side, model.long_side), np.float64)
-    pixels = project(joints + network_translation(camera)[:, None], model.camera_focal_px, resized / 2)
-    return pixels * np.array([width, height]) / resized

@@ -24,7 +24,8 @@ from aios_core.media import Footage
 from aios_core.model.predictions import LayerPredictions
 from aios_core.pipeline.capture import pack, unpack
 from aios_core.pipeline.people import FramePeople, people_from_predictions, without_duplicates
-from aios_core.pipeline.placement import network_joints_px, place, shot_camera
+from aios_core.pipeline.placement import place
+from aios_core.pipeline.shot import network_joints_px, shot_camera
 from aios_core.pipeline.track import Tracker
 
 

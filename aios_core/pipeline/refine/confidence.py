@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from aios_core.body.joints import COCO_LIMBS, JOINTS_OF_LIMBS
 from aios_core.mocap import Measured
-from aios_core.pipeline.placement import COCO_LIMBS, JOINTS_OF_LIMBS
 
 DISAGREEMENT = 0.08
 """Share of the box's longer side at which two statements are one standard deviation apart."""

@@ -1,0 +1,219 @@
+"""Our smoothing against a Gaussian, Savitzky-Golay and One-Euro on what a noisy network sees of known motion.
+
+    make bench-tracking            (or python -m benchmarks.motion [--plot OUT.png], which needs matplotlib)
+
+Everybody gets the same measurements, outliers left out by the same rule, and the same translations refitted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks, savgol_filter
+
+from aios_core.body.files import open_body
+from aios_core.body.joints import BODY_JOINTS
+from aios_core.body.skinning import full_pose, pose_joints
+from aios_core.config import RefineConfig
+from aios_core.evaluation.motion import joints_of, motion_scores
+from aios_core.geometry.rotations import axis_angle_to_quat_wxyz, continuous_quat_wxyz, quat_wxyz_to_axis_angle
+from aios_core.mocap import Mocap, Track
+from aios_core.pipeline.refine import refine
+from aios_core.pipeline.refine.outliers import rotation_outliers
+from aios_core.pipeline.refine.smooth import smooth_rotations
+from tests.motion_clips import clips, placed
+from tests.noisy_mocaps import NetworkNoise, observe, scene
+
+SEEDS = range(3)
+FPS = 30
+Filter = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(T, J, 4) quaternions with continuous signs, (T,) seconds -> filtered quaternions, not yet of unit length."""
+
+
+def one_euro(min_cutoff: float, beta: float) -> Filter:
+    """Casiez et al. 2012, component by component, forwards in time as it is used."""
+
+    def run(quats: np.ndarray, times: np.ndarray) -> np.ndarray:
+        answer, speed = quats.copy(), np.zeros_like(quats[0])
+        for t in range(1, len(quats)):
+            step = times[t] - times[t - 1]
+            share = 1 / (1 + 1 / (2 * np.pi * 1.0 * step))
+            speed = speed + share * ((quats[t] - answer[t - 1]) / step - speed)
+            cutoff = min_cutoff + beta * np.abs(speed)
+            share = 1 / (1 + 1 / (2 * np.pi * cutoff * step))
+            answer[t] = answer[t - 1] + share * (quats[t] - answer[t - 1])
+        return answer
+
+    return run
+
+
+FILTERS: dict[str, Filter] = {
+    "as measured": lambda q, t: q,
+    "One-Euro 1.0 / 0.5": one_euro(1.0, 0.5),
+    "One-Euro 2.0 / 2.0": one_euro(2.0, 2.0),
+    "Savitzky-Golay 7, 3": lambda q, t: savgol_filter(q, 7, 3, axis=0),
+    "Savitzky-Golay 15, 3": lambda q, t: savgol_filter(q, 15, 3, axis=0),
+    "Gaussian 1 frame": lambda q, t: gaussian_filter1d(q, 1, axis=0),
+    "Gaussian 2 frames": lambda q, t: gaussian_filter1d(q, 2, axis=0),
+    "ours, 0.3 s": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.3),
+    "ours, 0.6 s (default)": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.6),
+}
+
+
+@dataclass
+class Row:
+    """Errors of joints relative to the pelvis, as means over people and seeds."""
+
+    joints_mm: float
+    fastest_mm: float
+    acceleration: float
+    peaks: float
+
+
+def three_people() -> Mocap:
+    """A dancer, a boxer and somebody who walks, four metres away."""
+    cast = clips()
+    return scene([
+        placed(cast["dancer"], -1.2, 4.5, np.pi), placed(cast["boxer"], 1.2, 4.6, 3.5),
+        placed(cast["walker"], -1.0, 3.7, 0.0),
+    ])  # fmt: skip
+
+
+def filtered_joints(track: Track, betas: np.ndarray, times: np.ndarray, run: Filter) -> np.ndarray:
+    """(T, 22, 3) relative to the pelvis, of measured rotations under a filter."""
+    measured = track.measured
+    pose = full_pose(measured.global_orient, measured.body_pose)[:, :BODY_JOINTS].astype(np.float64)
+    quats = axis_angle_to_quat_wxyz(pose)
+    bad = rotation_outliers(quats, times)
+    for joint in range(BODY_JOINTS):  # the last good measurement stands in for outliers
+        rows = np.maximum.accumulate(np.where(bad[:, joint], 0, np.arange(len(quats))))
+        quats[:, joint] = quats[rows, joint]
+    quats = run(continuous_quat_wxyz(quats), times)
+    pose = quat_wxyz_to_axis_angle(quats / np.linalg.norm(quats, axis=-1, keepdims=True))
+    whole = np.concatenate([pose, np.zeros((len(pose), 33, 3))], 1)
+    joints = pose_joints(open_body(), np.tile(betas, (len(pose), 1)), whole)[:, :BODY_JOINTS]
+    return joints - joints[:, :1]
+
+
+def peak_heights(true: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """(reached, true) summed excursions of limbs (T, 22, 3) at the true extremes."""
+    reached = excursion = 0.0
+    for joint in (4, 5, 10, 11, 18, 19, 20, 21):
+        for axis in range(3):
+            for curve, other in ((true[:, joint, axis], found[:, joint, axis]),
+                                 (-true[:, joint, axis], -found[:, joint, axis])):  # fmt: skip
+                peaks, about = find_peaks(curve, prominence=0.08)
+                for k, peak in enumerate(peaks):
+                    base = max((about["left_bases"][k], about["right_bases"][k]), key=lambda i: curve[i])
+                    reached += other[peak] - other[base]
+                    excursion += curve[peak] - curve[base]
+    return reached, excursion
+
+
+def measure(run: Filter, truth: Mocap, seen: list[Mocap]) -> Row:
+    """One filter over all seeds and people."""
+    joints, fastest, accelerations, reached, excursion = [], [], [], 0.0, 0.0
+    for mocap in seen:
+        for real, track in zip(truth.tracks, mocap.tracks, strict=True):
+            true = joints_of(truth, real, open_body())
+            true = true - true[:, :1]
+            found = filtered_joints(track, real.betas, truth.timestamps[real.frames], run)
+            error = np.linalg.norm(found - true, axis=-1).mean(1)
+            speed = np.linalg.norm(np.gradient(true, axis=0), axis=-1).mean(1)
+            joints.append(error.mean())
+            fastest.append(error[speed >= np.quantile(speed, 0.9)].mean())
+            accelerations.append(np.linalg.norm(np.diff(found - true, 2, axis=0), axis=-1).mean() * FPS**2)
+            more = peak_heights(true, found)
+            reached, excursion = reached + more[0], excursion + more[1]
+    return Row(1e3 * np.mean(joints), 1e3 * np.mean(fastest), float(np.mean(accelerations)), reached / excursion)
+
+
+def print_filters(title: str, noise: NetworkNoise) -> None:
+    """The table for one kind of noise."""
+    truth = three_people()
+    seen = [observe(truth, noise, seed) for seed in SEEDS]
+    print(f"\n{title}\n{'':24s}{'joints mm':>10s}{'fastest tenth mm':>18s}{'acceleration m/s2':>19s}{'peaks':>8s}")
+    for name, run in FILTERS.items():
+        row = measure(run, truth, seen)
+        print(f"{name:24s}{row.joints_mm:10.1f}{row.fastest_mm:18.1f}{row.acceleration:19.1f}{row.peaks:8.1%}")
+
+
+def print_whole_line() -> None:
+    """Refining as a whole: in the camera's space, with places, ground and feet."""
+    truth, body = three_people(), open_body()
+    off = RefineConfig(
+        body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
+        lock_feet=False,
+    )  # fmt: skip
+    columns = ("joints mm", "to pelvis mm", "acceleration m/s2", "sliding mm")
+    print("\nrefining as a whole\n" + " " * 24 + "".join(f"{column:>19s}" for column in columns))
+    for name, config in (
+        ("as measured", off),
+        ("feet free", RefineConfig(lock_feet=False)),
+        ("feet locked", RefineConfig()),
+    ):
+        scores, spent = [], 0.0
+        for seed in SEEDS:
+            begun = time.perf_counter()
+            found = refine(observe(truth, NetworkNoise(), seed), body, config)
+            spent += time.perf_counter() - begun
+            pairs = zip(truth.tracks, found.tracks, strict=True)
+            scores += [motion_scores(truth, real, found, track, body) for real, track in pairs]
+        means = [np.nanmean([getattr(s, n) for s in scores])
+                 for n in ("mpjpe_mm", "root_mpjpe_mm", "acceleration_m_s2", "sliding_mm")]  # fmt: skip
+        print(f"{name:24s}" + "".join(f"{mean:19.1f}" for mean in means) + f"   ({spent / 3:.2f} s)")
+
+
+def plot(path: str) -> None:
+    """Before and after: a boxer's wrist, and a walker's heel over the ground."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from aios_core.evaluation.motion import soles_in_world
+
+    truth, body = three_people(), open_body()
+    seen = observe(truth, NetworkNoise(), 0)
+    raw = refine(seen, body, RefineConfig(
+        body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
+        lock_feet=False,
+    ))  # fmt: skip
+    clean = refine(seen, body, RefineConfig())
+    figure, (top, bottom) = pyplot.subplots(2, 1, figsize=(9, 6), constrained_layout=True)
+    styles = (
+        (raw, "as measured", "#d08080", 0.8),
+        (truth, "truth", "#808080", 2.5),
+        (clean, "refined", "#2060c0", 1.4),
+    )
+    for mocap, name, colour, width in styles:
+        boxer, walker = mocap.tracks[1], mocap.tracks[2]
+        wrist = joints_of(mocap, boxer, body)
+        top.plot(mocap.timestamps[boxer.frames], (wrist[:, 21] - wrist[:, 0])[:, 2], color=colour, lw=width, label=name)
+        heel = soles_in_world(mocap, walker, body)[:, 3]
+        bottom.plot(mocap.timestamps[walker.frames], heel[:, 0], color=colour, lw=width, label=name)
+    top.set(title="boxer: right wrist before the pelvis, towards the camera", ylabel="metres")
+    bottom.set(title="walker: right ball of the foot, along the way", xlabel="seconds", ylabel="metres")
+    top.legend(loc="upper right")
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--plot", help="also draw before and after into this .png")
+    options = parser.parse_args()
+    print_filters("noise of the shipped network (jitter, slow drift, flips, swapped limbs)", NetworkNoise())
+    print_filters("jitter alone", NetworkNoise(drift=0, flips=0, swaps=0))
+    print_whole_line()
+    if options.plot:
+        plot(options.plot)
+
+
+if __name__ == "__main__":
+    main()
