@@ -148,6 +148,8 @@ class CaptureConfig:
     """Frame to stop before; None = the end."""
     step: int = 1
     """Every how many frames."""
+    sequence_fps: float = 24.0
+    """Frame rate of image sequences, which carry none."""
     batch: int = 4
     """Frames a forward pass takes."""
     memory_seconds: float = 0.7

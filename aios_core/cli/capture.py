@@ -19,7 +19,7 @@ from aios_core.output import check_writable
 # What stands to the left of one of these options' values in CaptureConfig is the option's destination.
 CAPTURE_FIELDS = (
     "weights", "body", "device", "threshold", "max_people", "fov_deg", "focal_px", "start", "stop", "step",
-    "camera_path",
+    "camera_path", "sequence_fps",
 )  # fmt: skip
 
 
@@ -71,6 +71,12 @@ def _add_footage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=int, default=0, help="first frame, counted from 0")
     parser.add_argument("--stop", type=int, help="frame to stop before (default: the end)")
     parser.add_argument("--step", type=int, default=1, help="look at every n-th frame")
+    parser.add_argument("--fps", dest="sequence_fps", type=float, help="frame rate of an image sequence (default: 24)")
+    parser.add_argument("--fresh", action="store_true", help="do not continue what an interrupted run has left")
+    parser.add_argument(
+        "--keep-detections", action="store_true",
+        help="leave the detections beside the output, so that the next run needs no network",
+    )  # fmt: skip
     add_refine_options(parser)
     parser.add_argument("--progress", choices=sorted(REPORTERS), default="bar", help="how progress is shown")
 
@@ -133,10 +139,11 @@ def _estimate(options: argparse.Namespace, output: Path) -> None:
     options.report_error = reporter.error
     config = _capture_config(options)
     from aios_core import mocap
-    from aios_core.pipeline.capture import estimate
+    from aios_core.pipeline.capture import DetectionStorage, estimate
 
+    storage = DetectionStorage(output.with_suffix(".detections"), options.fresh, options.keep_detections)
     try:
-        found = estimate(options.footage, config, on_progress=reporter.progress, on_warning=reporter.warning)
+        found = estimate(options.footage, config, reporter.progress, reporter.warning, storage)
         mocap.save(found, output)
     finally:
         reporter.close()

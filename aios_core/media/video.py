@@ -14,6 +14,9 @@ from aios_core.errors import FootageError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".gif"})
 
+SEEK_FROM = 250
+"""Reading that starts later jumps there; up to here decoding from the beginning costs less than finding the place."""
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -58,8 +61,14 @@ def video_frames(
         fps = stream.average_rate or stream.guessed_rate or Fraction(25)
         expected = _frame_count(stream, container, fps)
         first_time, index = None, -1
+        decoded = enumerate(container.decode(stream))
+        if start >= SEEK_FROM:
+            times = packet_times(path)
+            if times is not None and start < len(times):
+                first_time = float(times[0] * stream.time_base)
+                decoded = _from(container, stream, times, start)
         try:
-            for index, frame in enumerate(container.decode(stream)):
+            for index, frame in decoded:
                 time = frame.time if frame.time is not None else float(index / fps)
                 first_time = time if first_time is None else first_time
                 if stop is not None and index >= stop:
@@ -71,6 +80,32 @@ def video_frames(
             return
         if stop is None and stream.frames and index + 1 < stream.frames - 1:
             warnings.append(f"{path} breaks off after {index + 1} of {expected} frames: the rest is left out.")
+
+
+def packet_times(path: Path) -> list[int] | None:
+    """The times of all frames in order, in the stream's time base, read without decoding.
+
+    None where the container does not time each frame: frames can then only be counted by decoding.
+    """
+    with _open(path) as container:
+        stream = _stream(path, container)
+        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
+    times = [packet.pts for packet in packets]
+    if None in times or len(set(times)) != len(times):
+        return None
+    return sorted(times)
+
+
+def _from(
+    container: av.container.InputContainer, stream: av.VideoStream, times: list[int], start: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """(index, frame) from the frame `start` on, decoded from the key frame before it."""
+    number = {time: index for index, time in enumerate(times)}
+    container.seek(times[start], stream=stream, backward=True)
+    for frame in container.decode(stream):
+        index = number.get(frame.pts)
+        if index is not None and index >= start:
+            yield index, frame
 
 
 def upright(frame: av.VideoFrame) -> np.ndarray:

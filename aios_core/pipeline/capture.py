@@ -1,10 +1,12 @@
-"""The straight line from footage to Mocap: frames, network, people, tracks, one shape each, translations."""
+"""The straight line from footage to Mocap: frames, network, people on disk, tracks, clean motion."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -18,9 +20,11 @@ from aios_core.camera_path import load_camera_path, with_camera_path
 from aios_core.config import CaptureConfig, ModelConfig
 from aios_core.media import Footage, Frame, open_footage
 from aios_core.mocap import LEVEL, Measured, Mocap
+from aios_core.model.checkpoint import config_from_json, config_to_json, weights_path
+from aios_core.pipeline.detections import DetectionRun, FrameDetections, open_run
 from aios_core.pipeline.link import is_somebody, whole_people
 from aios_core.pipeline.network import Network, detect, load_network
-from aios_core.pipeline.people import FramePeople
+from aios_core.pipeline.people import FramePeople, joined
 from aios_core.pipeline.refine import raw_track, refine
 from aios_core.pipeline.shot import network_joints_px, shot_camera
 from aios_core.pipeline.track import Tracker
@@ -42,19 +46,20 @@ class Progress:
     seconds_left: float | None
 
 
-@dataclass(frozen=True)
-class _Sight:
-    """The people of one frame, packed into one array to keep long clips small."""
-
-    row: int
-    """Frame of the Mocap."""
-    ids: np.ndarray
-    packed: np.ndarray
-    """(P, D) float32."""
-
-
 def _ignore(_: object) -> None:
     """Nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class DetectionStorage:
+    """Where detections are kept while a capture runs."""
+
+    folder: Path | None = None
+    """None = a temporary folder, so that a capture that breaks off starts anew."""
+    fresh: bool = False
+    """Look at everything again, whatever an earlier run has left."""
+    keep: bool = False
+    """Leave the detections there, so that a later capture with other tracking settings needs no network."""
 
 
 def estimate(
@@ -62,59 +67,94 @@ def estimate(
     config: CaptureConfig | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
     on_warning: Callable[[str], None] = _ignore,
+    storage: DetectionStorage | None = None,
 ) -> Mocap:
     """Everybody in the footage at `path`.
 
     Raises:
         AiosError: the footage, the weights or the body cannot be used; the message says what to do.
     """
-    config = config or CaptureConfig()
-    footage = open_footage(path, config.start, config.stop, config.step)
+    config, storage = config or CaptureConfig(), storage or DetectionStorage()
+    footage = open_footage(path, config.start, config.stop, config.step, config.sequence_fps)
     body = load_body(config.body) if config.body else open_body()
-    network = load_network(config, body)
-    camera = shot_camera(footage, config)
     camera_path = load_camera_path(config.camera_path) if config.camera_path else None
-    tracker = Tracker(config.memory_seconds)
-    sights, timestamps = [], []
-    begun = time.monotonic()
-    threshold = network.threshold * (1 if footage.kind == "image" else WEAK_SHARE)
-    for frame, people in _people_of(footage, network, config, threshold):
-        ids = tracker.update(people, frame.timestamp, network.threshold)
-        people, ids = people.select(ids > 0), ids[ids > 0]
-        sights.append(_Sight(len(timestamps), ids, pack(people)))
-        timestamps.append(frame.timestamp)
-        on_progress(_progress(len(timestamps), footage.frame_count, len(people), time.monotonic() - begun))
-    for warning in footage.warnings:
-        on_warning(warning)
-    seen = measured_tracks(sights, whole_people(tracker), timestamps, body, network, footage, config)
-    if not seen:
-        on_warning(f"Nobody was found in {path} (a lower --threshold finds more).")
-    raw = Mocap(
-        source=str(Path(path).absolute()),
-        source_kind=footage.kind,
-        width=footage.width,
-        height=footage.height,
-        fps=footage.fps,
-        timestamps=np.array(timestamps, np.float64),
-        camera=camera,
-        camera_to_world=LEVEL[None],
-        weights=str(config.weights),
-        body_family=network.config.body_family,
-        gender=body.gender,
-        tracks=tuple(raw_track(i, measured) for i, measured in enumerate(seen, 1)),
-    )
-    if camera_path is not None:
-        raw = with_camera_path(raw, camera_path)
-    return refine(raw, body, config.refine, on_warning)
+    with ExitStack() as stack:
+        folder = storage.folder or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "detections"
+        run = stack.enter_context(open_run(folder, run_settings(footage, config), storage.fresh, on_warning))
+        network = look(run, footage, body, config, on_progress, on_warning)
+        mocap = raw_mocap(run, footage, body, network, config)
+        if not mocap.tracks:
+            on_warning(f"Nobody was found in {path} (a lower --threshold finds more).")
+        if camera_path is not None:
+            mocap = with_camera_path(mocap, camera_path)
+        mocap = refine(mocap, body, config.refine, on_warning)
+        if not storage.keep:
+            run.remove()
+    return mocap
 
 
 def iterate_people(path: str | os.PathLike, config: CaptureConfig | None = None) -> Iterator[tuple[Frame, FramePeople]]:
     """(frame, its people) one after the other, without tracking."""
     config = config or CaptureConfig()
-    footage = open_footage(path, config.start, config.stop, config.step)
+    footage = open_footage(path, config.start, config.stop, config.step, config.sequence_fps)
     body = load_body(config.body) if config.body else open_body()
     network = load_network(config, body)
     yield from _people_of(footage, network, config, network.threshold)
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What the rest of a capture needs to know of the network that looked."""
+
+    threshold: float
+    config: ModelConfig
+
+
+def look(
+    run: DetectionRun,
+    footage: Footage,
+    body: BodyModel,
+    config: CaptureConfig,
+    on_progress: Callable[[Progress], None] = _ignore,
+    on_warning: Callable[[str], None] = _ignore,
+) -> NetworkFacts:
+    """Put the people of every frame that is not there yet into the run; the network is loaded only for those."""
+    finished = run.finished()
+    if finished is not None:
+        return NetworkFacts(float(finished["threshold"]), config_from_json(finished["model"], run.folder))
+    if run.frames_done:
+        on_warning(f"Going on behind the {run.frames_done} frames that an earlier run has looked at.")
+        footage = footage.after(run.last_index)
+    network = load_network(config, body)
+    threshold = network.threshold * (1 if footage.kind == "image" else WEAK_SHARE)
+    total = None if footage.frame_count is None else run.frames_done + footage.frame_count
+    done, earlier, begun = run.frames_done, run.frames_done, time.monotonic()
+    try:
+        for frame, people in _people_of(footage, network, config, threshold):
+            run.add(FrameDetections(frame.index, frame.timestamp, people))
+            done += 1
+            on_progress(_progress(done, earlier, total, len(people), time.monotonic() - begun))
+    finally:
+        run.flush()
+    for warning in footage.warnings:
+        on_warning(warning)
+    run.finish({"threshold": network.threshold, "model": config_to_json(network.config)})
+    return NetworkFacts(network.threshold, network.config)
+
+
+def run_settings(footage: Footage, config: CaptureConfig) -> dict[str, object]:
+    """Everything that detections depend on, as JSON values: another value makes another run."""
+    files = footage.files or (footage.path,)
+    weights = weights_path(config.weights)
+    return {
+        "footage": str(footage.path.absolute()),
+        "footage_state": [len(files), sum(p.stat().st_size for p in files), max(p.stat().st_mtime for p in files)],
+        "weights": str(weights),
+        "weights_state": [weights.stat().st_size, weights.stat().st_mtime] if weights.exists() else None,
+        "body": config.body,
+        **{name: getattr(config, name) for name in ("start", "stop", "step", "sequence_fps")},
+        **{name: getattr(config, name) for name in ("threshold", "max_people", "duplicate_overlap")},
+    }
 
 
 def _people_of(
@@ -125,64 +165,78 @@ def _people_of(
         yield from zip(batch, detect(network, batch, config, threshold), strict=True)
 
 
-def _progress(done: int, total: int | None, people: int, seconds: float) -> Progress:
-    rate = done / max(seconds, 1e-9)
-    left = None if total is None else max(total - done, 0) / rate
+def _progress(done: int, earlier: int, total: int | None, people: int, seconds: float) -> Progress:
+    rate = (done - earlier) / max(seconds, 1e-9)
+    left = None if total is None else max(total - done, 0) / max(rate, 1e-9)
     return Progress("capture", done, total, people, rate, left)
 
 
-PACKED = tuple(f.name for f in fields(FramePeople))
-
-
-def pack(people: FramePeople) -> np.ndarray:
-    """(P, D) float32: all fields of the people side by side."""
-    columns = [getattr(people, name) for name in PACKED]
-    flat = [c.reshape(len(people), int(np.prod(c.shape[1:]))) for c in columns]
-    return np.concatenate(flat, 1).astype(np.float32)
-
-
-def unpack(packed: np.ndarray) -> FramePeople:
-    """The people of packed rows (P, D)."""
-    shapes = {"scores": (), "boxes_xyxy_px": (4,), "keypoints_px": (17, 2), "left_hand_keypoints_px": (6, 2),
-              "right_hand_keypoints_px": (6, 2), "face_keypoints_px": (6, 2), "global_orient": (3,),
-              "body_pose": (21, 3), "left_hand_pose": (15, 3), "right_hand_pose": (15, 3), "jaw_pose": (3,),
-              "expression": (10,), "betas": (10,), "camera": (3,)}  # fmt: skip
-    shapes["tokens"] = (packed.shape[1] - sum(int(np.prod(shape)) for shape in shapes.values()),)
-    stops = np.cumsum([int(np.prod(shapes[name])) for name in PACKED])
-    columns = np.split(packed, stops[:-1], axis=1)
-    return FramePeople(**{name: c.reshape(len(packed), *shapes[name]) for name, c in zip(PACKED, columns, strict=True)})
+def raw_mocap(
+    run: DetectionRun, footage: Footage, body: BodyModel, network: NetworkFacts, config: CaptureConfig
+) -> Mocap:
+    """What was seen of everybody, person by person, not yet cleaned; level camera."""
+    tracker = Tracker(config.memory_seconds)
+    ids, timestamps = [], []
+    for chunk in run.read_chunks():
+        for frame in chunk:
+            ids.append(tracker.update(frame.people, frame.timestamp, network.threshold))
+            timestamps.append(frame.timestamp)
+    seen = measured_tracks(run, ids, whole_people(tracker), body, network.config, footage)
+    return Mocap(
+        source=str(footage.path.absolute()),
+        source_kind=footage.kind,
+        width=footage.width,
+        height=footage.height,
+        fps=footage.fps,
+        timestamps=np.array(timestamps, np.float64),
+        camera=shot_camera(footage, config),
+        camera_to_world=LEVEL[None],
+        weights=str(config.weights),
+        body_family=network.config.body_family,
+        gender=body.gender,
+        tracks=tuple(raw_track(i, measured) for i, measured in enumerate(seen, 1)),
+    )
 
 
 def measured_tracks(
-    sights: list[_Sight],
+    run: DetectionRun,
+    ids: Sequence[np.ndarray],
     person: Mapping[int, int],
-    timestamps: list[float],
     body: BodyModel,
-    network: Network,
+    model: ModelConfig,
     footage: Footage,
-    config: CaptureConfig,
 ) -> list[Measured]:
     """What the network saw of everybody, those seen longest and largest first.
 
-    person: for every number of the tracker that is somebody, the number of the person.
+    ids: the tracker's numbers of the people of every frame; person: for every number the person's.
     """
-    rows = np.concatenate([np.full(len(s.ids), s.row) for s in sights]) if sights else np.zeros(0, int)
-    ids = np.concatenate([s.ids for s in sights]) if sights else np.zeros(0, int)
-    packed = np.concatenate([s.packed for s in sights]) if sights else np.zeros((0, 0), np.float32)
-    people = np.array([person.get(int(i), 0) for i in ids], int)
+    rows: dict[int, list[np.ndarray]] = {}
+    parts: dict[int, list[FramePeople]] = {}
+    first = 0
+    for chunk in run.read_chunks():
+        everybody = joined([frame.people for frame in chunk])
+        numbers = [person.get(int(i), 0) for row in ids[first : first + len(chunk)] for i in row]
+        frames = np.repeat(np.arange(first, first + len(chunk)), [len(frame.people) for frame in chunk])
+        for number in set(numbers) - {0}:
+            which = best_of_frames(np.flatnonzero(np.array(numbers) == number), frames, everybody.scores)
+            rows.setdefault(number, []).append(frames[which])
+            parts.setdefault(number, []).append(everybody.select(which))
+        first += len(chunk)
+    is_clip = footage.kind != "image" and len(ids) > 1
     found = []
-    scores = packed[:, PACKED.index("scores")] if len(packed) else np.zeros(0)
-    for number in np.unique(people[people > 0]):
-        which = np.flatnonzero(people == number)
-        # Somebody seen twice in a frame is taken as seen better.
-        which = which[np.lexsort([-scores[which], rows[which]])]
-        which = which[np.unique(rows[which], return_index=True)[1]]
-        is_clip = footage.kind != "image" and len(timestamps) > 1
-        if is_clip and not is_somebody(rows[which], float(config.step / footage.fps)):
-            continue
-        size = (footage.width, footage.height)
-        found.append(measure(rows[which], unpack(packed[which]), body, network.config, size))
+    for number in sorted(rows):
+        frames = np.concatenate(rows.pop(number))
+        if not is_clip or is_somebody(frames, float(footage.step / footage.fps)):
+            size = (footage.width, footage.height)
+            found.append(measure(frames, joined(parts[number]), body, model, size))
+        del parts[number]
     return sorted(found, key=lambda seen: -float(np.sqrt(_area(seen.boxes_xyxy_px)).sum()))
+
+
+def best_of_frames(which: np.ndarray, frames: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Of detections `which` (K,) the best scored of each frame, in order; frames, scores: of all detections."""
+    which = which[np.lexsort([-scores[which], frames[which]])]
+    return which[np.unique(frames[which], return_index=True)[1]]
 
 
 def measure(
@@ -192,7 +246,7 @@ def measure(
     mean = np.average(people.betas, axis=0, weights=people.scores).astype(np.float32)
     fitted, usable, _ = body_for_shape(body, mean, model.body_family)
     own = people.betas if fitted.family == model.body_family else np.broadcast_to(usable, people.betas.shape)
-    kept = {f.name for f in fields(Measured)} & set(PACKED)
+    kept = {f.name for f in fields(Measured)} & {f.name for f in fields(FramePeople)}
     return Measured(
         frames=frames.astype(np.int32),
         joints_px=network_joints_px(people, fitted, own, size, model).astype(np.float32),

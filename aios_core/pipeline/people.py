@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -55,9 +56,14 @@ class FramePeople:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def select(self, which: np.ndarray) -> FramePeople:
+    def select(self, which: np.ndarray | slice) -> FramePeople:
         """Some of the people, by index or mask."""
         return FramePeople(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
+
+
+def joined(people: Sequence[FramePeople]) -> FramePeople:
+    """The people of several frames, at least one, in one."""
+    return FramePeople(**{f.name: np.concatenate([getattr(p, f.name) for p in people]) for f in fields(FramePeople)})
 
 
 def people_from_predictions(

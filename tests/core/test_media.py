@@ -165,3 +165,114 @@ def test_leaving_off_in_the_middle_stops_the_reader(tmp_path):
         threading.Event().wait(0.05)
         deadline -= 1
     assert threading.active_count() <= before
+
+
+def brightness(frame) -> float:
+    return float(frame.rgb.mean()) / 4
+
+
+@pytest.mark.parametrize("clock", ["steady", "variable", "ntsc", "offset"])
+def test_reading_that_starts_late_gives_the_same_frames_as_reading_from_the_start(tmp_path, clock, monkeypatch):
+    from aios_core.media import video
+
+    times = {
+        "variable": np.cumsum(np.r_[0, np.random.default_rng(0).choice([0.02, 0.04, 0.09], 59)]),
+        "offset": 1.5 + np.arange(60) / 25,
+    }.get(clock)
+    rate = Fraction(30000, 1001) if clock == "ntsc" else Fraction(25)
+    path = write_video(tmp_path / "clip.mp4", 60, rate, times)
+    whole = [(f.index, f.timestamp, brightness(f)) for f in open_footage(path)]
+    monkeypatch.setattr(video, "SEEK_FROM", 10)
+    for start in (10, 33, 58):
+        late = [(f.index, f.timestamp, brightness(f)) for f in open_footage(path, start)]
+        assert np.allclose(late, whole[start:])
+
+
+def test_an_hour_long_file_is_entered_at_its_end_within_seconds(tmp_path):
+    import time
+
+    path = tmp_path / "hour.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24").reformat(format="yuv420p")
+        for i in range(90_000):
+            frame.pts = i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    begun = time.monotonic()
+    first = next(iter(open_footage(path, start=89_000)))
+    assert first.index == 89_000
+    assert first.timestamp == pytest.approx(3560.0)
+    assert time.monotonic() - begun < 5
+
+
+def write_pictures(folder: Path, names: list[str]) -> None:
+    folder.mkdir(exist_ok=True)
+    for i, name in enumerate(names):
+        cv2.imwrite(str(folder / name), np.full((8, 10, 3), i * 10, np.uint8))
+
+
+@pytest.mark.parametrize("given", ["folder", "hashes", "printf"])
+def test_a_picture_missing_from_a_sequence_is_a_hole_in_time(tmp_path, given):
+    folder = tmp_path / "shots"
+    write_pictures(folder, ["shot_0101.png", "shot_0102.png", "shot_0105.png", "shot_0106.png"])
+    path = {"folder": folder, "hashes": folder / "shot_####.png", "printf": folder / "shot_%04d.png"}[given]
+    footage = open_footage(path, sequence_fps=25)
+    assert footage.frame_count == 4
+    assert [f.index for f in footage] == [0, 1, 4, 5]
+    assert [f.timestamp for f in footage] == pytest.approx([0, 0.04, 0.16, 0.2])
+    assert [f.index for f in open_footage(path, start=1, stop=5)] == [1, 4]
+    assert [f.index for f in open_footage(path, step=2)] == [0, 4]
+
+
+def test_sequences_run_at_the_rate_that_is_meant(tmp_path):
+    write_pictures(tmp_path / "s", ["a1.png", "a2.png"])
+    assert open_footage(tmp_path / "s", sequence_fps=29.97).fps == Fraction(30000, 1001)
+    assert open_footage(tmp_path / "s", sequence_fps=50).fps == 50
+    assert open_footage(tmp_path / "s").fps == 24
+    with pytest.raises(FootageError, match="frames a second"):
+        open_footage(tmp_path / "s", sequence_fps=0)
+
+
+def test_pictures_without_numbers_follow_by_name_and_two_sequences_are_refused(tmp_path):
+    write_pictures(tmp_path / "names", ["anna.png", "bert.png"])
+    assert [f.index for f in open_footage(tmp_path / "names")] == [0, 1]
+    write_pictures(tmp_path / "two", ["a_1.png", "a_2.png", "b_1.png", "b_2.png"])
+    with pytest.raises(FootageError, match=r"a_#\.png, b_#\.png"):
+        open_footage(tmp_path / "two")
+    assert open_footage(tmp_path / "two" / "b_#.png").frame_count == 2
+
+
+def test_numbers_of_mixed_width_keep_their_order(tmp_path):
+    write_pictures(tmp_path / "s", ["f8.png", "f9.png", "f10.png"])
+    assert [round(brightness(f) * 4) for f in open_footage(tmp_path / "s")] == [0, 10, 20]
+
+
+def test_a_damaged_picture_of_a_sequence_is_left_out_with_a_warning(tmp_path):
+    write_pictures(tmp_path / "s", ["f1.png", "f2.png", "f3.png"])
+    (tmp_path / "s" / "f2.png").write_bytes(b"no picture")
+    footage = open_footage(tmp_path / "s")
+    assert [f.index for f in footage] == [0, 2]
+    assert "f2.png" in footage.warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["sequence", "video"])
+def test_the_frames_behind_one_are_the_rest(tmp_path, kind):
+    if kind == "video":
+        path = write_video(tmp_path / "clip.mp4", 20)
+    else:
+        write_pictures(tmp_path / "s", [f"f{i}.png" for i in range(20) if i != 7])
+        path = tmp_path / "s"
+    footage = open_footage(path, start=1, step=3)
+    whole = [f.index for f in footage]
+    for index in whole:
+        rest = footage.after(index)
+        assert [f.index for f in rest] == [i for i in whole if i > index]
+        assert rest.frame_count == sum(i > index for i in whole)
+
+
+def test_fifty_frames_a_second_stay_fifty(tmp_path):
+    footage = open_footage(write_video(tmp_path / "clip.mp4", 10, Fraction(50)))
+    assert footage.fps == 50
+    assert [f.timestamp for f in footage] == pytest.approx(np.arange(10) / 50)

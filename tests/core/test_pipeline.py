@@ -22,7 +22,6 @@ from aios_core.geometry.camera import (
 )  # fmt: skip
 from aios_core.media import Footage
 from aios_core.model.predictions import LayerPredictions
-from aios_core.pipeline.capture import pack, unpack
 from aios_core.pipeline.people import FramePeople, people_from_predictions, without_duplicates
 from aios_core.pipeline.placement import place
 from aios_core.pipeline.shot import network_joints_px, shot_camera
@@ -91,14 +90,6 @@ def test_the_same_person_twice_is_kept_once_and_a_hug_is_two_people():
     hug = people([[0, 0, 50, 100], [6, 0, 56, 100]])
     hug.keypoints_px[1, :, 0] = 50 - hug.keypoints_px[1, :, 0]
     assert len(without_duplicates(hug, 0.4)) == 2
-
-
-def test_packing_people_loses_nothing():
-    found = people_from_predictions(predictions(), 0, 640, 480, None, 0.1)
-    again = unpack(pack(found))
-    for name, value in vars(found).items():
-        assert np.array_equal(getattr(again, name), value), name
-    assert len(unpack(pack(found.select(np.zeros(0, int))))) == 0
 
 
 def bodies_at(count=4, seed=3):

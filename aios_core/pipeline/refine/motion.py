@@ -23,6 +23,8 @@ LEAST_WEIGHT = 0.05
 IMPUTED_SHARE = 0.25
 """A key counts as imputed when so many of its body joints were replaced, or the pelvis."""
 IMPUTED_CONFIDENCE = 0.25
+LONGEST_STEP_SECONDS = 0.5
+"""Keys that lie farther apart in time are not one motion, even as neighbouring frames."""
 DEPTH_TOLERANCE = 0.1
 """Leap in log depth or in direction that costs one unit (see outliers)."""
 
@@ -47,7 +49,9 @@ def keys_of(frames: np.ndarray, times: np.ndarray, longest_gap_seconds: float) -
     A gap is short when its neighbours lie no more than longest_gap_seconds apart.
     """
     apart = np.diff(times[frames])
-    breaks = np.flatnonzero((np.diff(frames) > 1) & (apart > longest_gap_seconds)) + 1
+    # Neighbouring frames may lie far apart in time themselves: few were looked at, or a sequence has a hole.
+    usual = np.median(np.diff(times)) if len(times) > 1 else 0.0
+    breaks = np.flatnonzero(apart > max(longest_gap_seconds, 1.5 * usual)) + 1
     pieces = np.split(frames, breaks)
     filled = [np.arange(piece[0], piece[-1] + 1) for piece in pieces]
     keys = np.concatenate(filled)
@@ -59,9 +63,11 @@ def keys_of(frames: np.ndarray, times: np.ndarray, longest_gap_seconds: float) -
     return Keys(keys, np.where(nearer, left, right), np.isin(keys, frames), stretches)
 
 
-def stretches_of(track: Track) -> list[slice]:
-    """Runs of a track's keys between its gaps."""
-    edges = [0, *(np.flatnonzero(np.diff(track.frames) > 1) + 1).tolist(), len(track)]
+def stretches_of(track: Track, times: np.ndarray) -> list[slice]:
+    """Runs of a track's keys between its gaps; times: (T,) seconds of the Mocap's frames."""
+    apart, usual = np.diff(times[track.frames]), np.median(np.diff(times)) if len(times) > 1 else 0.0
+    far = (np.diff(track.frames) > 1) | (apart > max(LONGEST_STEP_SECONDS, 1.5 * usual))
+    edges = [0, *(np.flatnonzero(far) + 1).tolist(), len(track)]
     return [slice(a, b) for a, b in pairwise(edges) if b > a]
 
 

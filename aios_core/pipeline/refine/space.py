@@ -77,7 +77,7 @@ def standing_soles(track: Track, soles: np.ndarray, eyes: np.ndarray, times: np.
     """(N, 4) bool contacts of a track with soles (N, 4, 3) in the world; eyes: (1 or N, 3); times: (T,)."""
     answer = np.zeros((len(track), 4), bool)
     eyes = np.broadcast_to(eyes, (len(track), 3))
-    for keys in stretches_of(track):
+    for keys in stretches_of(track, times):
         answer[keys] = contacts(soles[keys], eyes[keys], times[track.frames[keys]])
     return answer
 
@@ -100,7 +100,7 @@ def stand(figure: Figure, camera_to_world: np.ndarray, times: np.ndarray, lock: 
     standing = standing_soles(track, soles, eyes, times)
     if not lock:
         return replace(track, contacts=standing)
-    for keys in stretches_of(track):
+    for keys in stretches_of(track, times):
         seconds = times[track.frames[keys]]
         locked = lock_feet(body, betas, pose[keys], transl[keys], standing[keys], eyes[keys], seconds)
         pose[keys], transl[keys] = locked.pose, locked.transl
