@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from aios_core import mocap
+from aios_core.body.body_model import BodyModel
 from aios_core.body.files import open_body
 from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
@@ -17,6 +18,12 @@ TRUTH = Path(__file__).parents[1] / "examples" / "footage" / "plaza.truth.npz"
 FPS = 30
 WALKER_STRIDE = 0.825
 """The walk was captured on a taller person: so much shorter, its planted feet stand still."""
+
+
+@cache
+def the_body() -> BodyModel:
+    """The open body, read once."""
+    return open_body()
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Clip:
 
     def joints(self) -> np.ndarray:
         """(T, 55, 3) in the world."""
-        return pose_joints(open_body(), np.tile(self.betas, (len(self), 1)), self.pose, self.transl)
+        return pose_joints(the_body(), np.tile(self.betas, (len(self), 1)), self.pose, self.transl)
 
 
 @cache
@@ -58,7 +65,7 @@ def placed(clip: Clip, x: float, y: float, yaw: float) -> Clip:
 def mirrored(clip: Clip) -> Clip:
     """The clip seen in a mirror across x = 0; exact for a body that is symmetrical."""
     pose = mirrored_pose(clip.pose)
-    pelvis = open_body().joint_template[0] + np.einsum("k,ck->c", clip.betas, open_body().joint_shapedirs[0])
+    pelvis = the_body().joint_template[0] + np.einsum("k,ck->c", clip.betas, the_body().joint_shapedirs[0])
     return replace(clip, pose=pose, transl=(clip.transl + pelvis) * [-1, 1, 1] - pelvis)
 
 
@@ -83,5 +90,5 @@ def _moved(clip: Clip, turn: np.ndarray, shift: np.ndarray) -> Clip:
     """The clip under the rotation `turn` (3, 3) about the origin, then `shift`."""
     pose = clip.pose.copy()
     pose[:, 0] = rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:, 0]))
-    pelvis = open_body().joint_template[0] + np.einsum("k,ck->c", clip.betas, open_body().joint_shapedirs[0])
+    pelvis = the_body().joint_template[0] + np.einsum("k,ck->c", clip.betas, the_body().joint_shapedirs[0])
     return replace(clip, pose=pose, transl=(clip.transl + pelvis) @ turn.T + shift - pelvis)

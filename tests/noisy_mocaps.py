@@ -8,14 +8,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from aios_core.body.files import open_body
 from aios_core.body.joints import BODY, COCO_LIMBS, JAW, JOINTS_OF_LIMBS, LEFT_HAND, RIGHT_HAND
 from aios_core.body.skinning import full_pose, pose_joints
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import MEASURED, Camera, Measured, Mocap, Track
 from aios_core.pipeline.refine import raw_track
 from tests.mocaps import tilted_camera
-from tests.motion_clips import FPS, Clip
+from tests.motion_clips import FPS, Clip, the_body
 
 WIDTH, HEIGHT, FOCAL = 960, 540, 820.0
 JITTER_DEG = np.array([4, 2, 2, 0.7, 2.5, 2.5, 0.7, 1.5, 1.5, 0.7, 1, 1, 1.5, 0.7, 0.7, 1.5, 5, 5, 5, 5, 4, 4.0])
@@ -96,7 +95,7 @@ def measure(track: Track, truth: Mocap, noise: NetworkNoise, rng: np.random.Gene
     sight = track.transl / np.linalg.norm(track.transl, axis=-1, keepdims=True)
     depth = rng.normal(0, 1, (count, 1)) + drift(rng, (count, 1), noise.drift_seconds * fps)
     transl = track.transl * (1 + noise.depth * depth) + rng.normal(0, noise.place, (count, 3)) * (1 - np.abs(sight))
-    body = open_body()
+    body = the_body()
     joints_px = truth.camera.project(pose_joints(body, betas, noisy, transl)[:, :22])
     return Measured(
         frames=track.frames, scores=rng.uniform(0.6, 0.9, count).astype(np.float32),
@@ -147,7 +146,7 @@ def _truth(number: int, clip: Clip, camera_to_world: np.ndarray) -> Track:
     """The clip, given in the world, seen from the camera."""
     world_to_camera = np.linalg.inv(camera_to_world)
     turn, shift = world_to_camera[:3, :3], world_to_camera[:3, 3]
-    body = open_body()
+    body = the_body()
     pelvis = body.joint_template[0] + np.einsum("k,ck->c", clip.betas, body.joint_shapedirs[0])
     pose = clip.pose.copy()
     pose[:, 0] = rotmat_to_axis_angle(turn @ axis_angle_to_rotmat(pose[:, 0]))

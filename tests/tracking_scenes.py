@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aios_core.body.files import open_body
 from aios_core.body.joints import COCO_LIMBS, JOINTS_OF_LIMBS
 from aios_core.body.skinning import pose_joints
 from aios_core.config import CaptureConfig
 from aios_core.pipeline.people import FramePeople, unit_length, without_duplicates
-from tests.motion_clips import clips, repeated
+from tests.motion_clips import clips, repeated, the_body
 
 WIDTH, HEIGHT, FOCAL, EYE = 1280, 720, 1000.0, 1.6
 TOKEN_SIZE = 64
@@ -91,7 +90,7 @@ def walks(places: np.ndarray, fps: float, seed: int = 0) -> Scene:
     """People who walk along places (P, T, 2) of the ground: metres right of the camera and ahead of it."""
     rng = np.random.default_rng(seed)
     count, length = places.shape[:2]
-    walker, times, body = clips()["walker"], np.arange(length) / fps, open_body()
+    walker, times, body = clips()["walker"], np.arange(length) / fps, the_body()
     joints, poses, shapes = [], [], rng.normal(0, 0.7, (count, 10))
     for p in range(count):
         frames = repeated(walker, int(times[-1] * 30) + 2 + 60)

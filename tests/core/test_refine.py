@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aios_core.body.files import open_body
 from aios_core.config import RefineConfig
 from aios_core.evaluation.motion import motion_scores, soles_in_world
 from aios_core.geometry.rotations import (
@@ -24,7 +23,7 @@ from aios_core.pipeline.refine.ground import camera_pose, estimate_ground, up_in
 from aios_core.pipeline.refine.motion import keys_of
 from aios_core.pipeline.refine.outliers import rotation_outliers
 from aios_core.pipeline.refine.smooth import smooth, smooth_rotations, whittaker
-from tests.motion_clips import clips, mirrored, placed
+from tests.motion_clips import clips, mirrored, placed, the_body
 from tests.noisy_mocaps import NetworkNoise, observe, scene
 
 RAW = RefineConfig(
@@ -35,7 +34,7 @@ RAW = RefineConfig(
 
 @pytest.fixture(scope="module")
 def body():
-    return open_body()
+    return the_body()
 
 
 def three_people(fps: Fraction = Fraction(30), pitch: float = 0.12) -> Mocap:
