@@ -10,12 +10,14 @@ def register() -> None:
     import bpy
 
     from . import command_line, operators, panels, preferences, properties
+    from .export import operators as export_operators
 
-    for module in (properties, preferences, operators, panels):
+    for module in (properties, preferences, operators, export_operators, panels):
         for cls in module.CLASSES:
             bpy.utils.register_class(cls)
     properties.attach()
     bpy.types.TOPBAR_MT_file_import.append(operators.draw_import_menu)
+    bpy.types.TOPBAR_MT_file_export.append(export_operators.draw_export_menu)
     _registered_commands.append(bpy.utils.register_cli_command("aios", command_line.main_in_blender))
 
 
@@ -24,12 +26,14 @@ def unregister() -> None:
     import bpy
 
     from . import operators, panels, preferences, properties
+    from .export import operators as export_operators
 
     operators.stop_capture()
     while _registered_commands:
         bpy.utils.unregister_cli_command(_registered_commands.pop())
+    bpy.types.TOPBAR_MT_file_export.remove(export_operators.draw_export_menu)
     bpy.types.TOPBAR_MT_file_import.remove(operators.draw_import_menu)
     properties.detach()
-    for module in (panels, operators, preferences, properties):
+    for module in (panels, export_operators, operators, preferences, properties):
         for cls in reversed(module.CLASSES):
             bpy.utils.unregister_class(cls)

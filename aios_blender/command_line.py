@@ -1,4 +1,4 @@
-"""Headless verbs: `blender -b --command aios run|import ...` and `python -m aios_blender ...`.
+"""Headless verbs: `blender -b --command aios run|import|export ...` and `python -m aios_blender ...`.
 
 Exit codes: 0 done, 2 the user's mistake, said in one sentence on stderr.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aios_core.client import Job, estimate_command
-from aios_core.errors import AiosError, OutputError
+from aios_core.errors import AiosError, ExportError, OutputError
 from aios_core.output import check_writable
 
 
@@ -48,6 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--weights", help="'open', 'aios' or a weights file")
     run.add_argument("--threshold", help="least score of a person, 0..1")
     run.set_defaults(run=_run)
+    exporting = verbs.add_parser(
+        "export", help="people of a .blend or a Mocap file to FBX, GLB, USD, BVH or SMPL-X .npz"
+    )
+    exporting.add_argument("input", help="a .blend with captured people, or a Mocap file (.npz)")
+    exporting.add_argument("-o", "--output", required=True, help=".fbx, .glb, .usd, .usdc, .usda, .bvh or .npz")
+    exporting.add_argument("--preset", default="unity", help="FBX: 'unity' (default) or 'unreal'")
+    exporting.add_argument("--person", type=int, action="append", help="id of a person; may be repeated (default: all)")
+    exporting.add_argument("--bones-only", action="store_true", help="leave the meshes out")
+    exporting.add_argument("--one-file-each", action="store_true", help="a file for every person")
+    exporting.add_argument("--body", help="body model file for a Mocap file (default: the open body)")
+    exporting.set_defaults(run=_export)
     return parser
 
 
@@ -85,6 +96,13 @@ def capture(job: Job) -> None:
 
 def import_mocap_file(mocap_path: str | Path, output: Path, body_path: str | None, footage: str | None) -> None:
     """Build the scene of a Mocap file in a fresh file and save it to `output`, whole or not at all."""
+    for warning in open_mocap(mocap_path, body_path, footage):
+        print(f"aios: warning: {warning}", file=sys.stderr)
+    save_blend(output)
+
+
+def open_mocap(mocap_path: str | Path, body_path: str | None, footage: str | None = None) -> list[str]:
+    """Build the scene of a Mocap file in a fresh file; the warnings."""
     import bpy
 
     from aios_core import mocap
@@ -95,10 +113,47 @@ def import_mocap_file(mocap_path: str | Path, output: Path, body_path: str | Non
     found = mocap.load(mocap_path)
     body = load_body(body_path) if body_path else open_body(found.gender if found.body_family == "open" else "neutral")
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    built = build(found, body, SceneSettings(footage=footage))
-    for warning in built.warnings:
+    return build(found, body, SceneSettings(footage=footage)).warnings
+
+
+def open_blend(path: str | Path) -> None:
+    """Open a .blend without running scripts in it.
+
+    Raises:
+        ExportError: it cannot be opened.
+    """
+    import bpy
+
+    if not Path(path).is_file():
+        raise ExportError(f"No such file: {path}.")
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(Path(path).absolute()), use_scripts=False)
+    except RuntimeError as error:
+        raise ExportError(f"{path} is not a .blend file or is damaged ({str(error).strip()}).") from error
+
+
+def _open(path: str, body_path: str | None) -> None:
+    """Open a .blend, or build the scene of a Mocap file. That its footage may be gone matters to nobody here."""
+    if Path(path).suffix.lower() == ".blend":
+        open_blend(path)
+    else:
+        open_mocap(path, body_path)
+
+
+def _export(options: argparse.Namespace) -> None:
+    import bpy
+
+    from .export import ExportSettings, export_people
+    from .export.people import built_people
+
+    _open(options.input, options.body)
+    scene = bpy.context.scene
+    settings = ExportSettings(options.preset, not options.bones_only, options.one_file_each)
+    done = export_people(scene, built_people(scene, options.person), options.output, settings)
+    for warning in done.warnings:
         print(f"aios: warning: {warning}", file=sys.stderr)
-    save_blend(output)
+    for path in done.paths:
+        print(path)
 
 
 def save_blend(output: Path) -> None:

@@ -29,5 +29,9 @@ class OutputError(AiosError):
     """The output cannot be written."""
 
 
+class ExportError(AiosError):
+    """There is nobody to export or to retarget to, or the format, preset or bone map does not fit."""
+
+
 class MissingDependencyError(AiosError):
     """A package needed for this step (torch, bpy, ...) is not installed."""

@@ -70,7 +70,9 @@ def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) 
     people = []
     for track, (fitted, betas, _) in zip(mocap.tracks, bodies, strict=True):
         cameras = mocap.camera_to_world if len(mocap.camera_to_world) == 1 else mocap.camera_to_world[track.frames]
-        people.append(_build_person(track, fitted, betas, cameras, times, clip, template, collection, settings))
+        person = _build_person(track, fitted, betas, cameras, times, clip, template, collection, settings)
+        person.armature["aios_gender"], person.armature["aios_body_family"] = body.gender, mocap.body_family
+        people.append(person)
     if template is not None:
         bpy.data.meshes.remove(template)
     camera = new_camera(f"{name}_camera", mocap, times, collection) if settings.with_camera else None
