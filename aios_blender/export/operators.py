@@ -74,9 +74,7 @@ class AIOS_OT_export_people(bpy.types.Operator, ExportHelper):
         scene = context.scene
         try:
             chosen = self.who == "SELECTED"
-            people = (
-                selected_people(scene, list(context.view_layer.objects.selected)) if chosen else built_people(scene)
-            )
+            people = selected_people(scene, context.selected_objects) if chosen else built_people(scene)
             done = export_people(scene, people, path, settings)
         except AiosError as error:
             self.report({"ERROR"}, str(error))
