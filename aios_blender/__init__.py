@@ -9,10 +9,10 @@ def register() -> None:
     """Called by Blender when the extension is enabled."""
     import bpy
 
-    from . import command_line, operators, panels, preferences, properties
+    from . import command_line, operators, panels, people, preferences, properties
     from .export import operators as export_operators
 
-    for module in (properties, preferences, operators, export_operators, panels):
+    for module in (properties, preferences, operators, export_operators, panels, people):
         for cls in module.CLASSES:
             bpy.utils.register_class(cls)
     properties.attach()
@@ -25,15 +25,15 @@ def unregister() -> None:
     """Called by Blender when the extension is disabled."""
     import bpy
 
-    from . import operators, panels, preferences, properties
+    from . import jobs, operators, panels, people, preferences, properties
     from .export import operators as export_operators
 
-    operators.stop_capture()
+    jobs.stop()
     while _registered_commands:
         bpy.utils.unregister_cli_command(_registered_commands.pop())
     bpy.types.TOPBAR_MT_file_export.remove(export_operators.draw_export_menu)
     bpy.types.TOPBAR_MT_file_import.remove(operators.draw_import_menu)
     properties.detach()
-    for module in (panels, export_operators, operators, preferences, properties):
+    for module in (people, panels, export_operators, operators, preferences, properties):
         for cls in reversed(module.CLASSES):
             bpy.utils.unregister_class(cls)

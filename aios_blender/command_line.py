@@ -108,12 +108,13 @@ def open_mocap(mocap_path: str | Path, body_path: str | None, footage: str | Non
     from aios_core import mocap
     from aios_core.body.files import load_body, open_body
 
-    from .scene import SceneSettings, build
+    from .scene import SceneSettings
+    from .take import build_take
 
     found = mocap.load(mocap_path)
     body = load_body(body_path) if body_path else open_body(found.gender if found.body_family == "open" else "neutral")
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    return build(found, body, SceneSettings(footage=footage)).warnings
+    return build_take(Path(mocap_path).absolute(), body, SceneSettings(footage=footage)).warnings
 
 
 def open_blend(path: str | Path) -> None:

@@ -18,6 +18,16 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
     max_people: bpy.props.IntProperty(
         name="People", description="At most so many people in a frame; 0 keeps everybody", default=0, min=0, max=100
     )
+    smoothing: bpy.props.FloatProperty(
+        name="Smoothing", description="1 is usual; 0 leaves every key as the network saw it; 2 smooths twice as slow",
+        default=1.0, min=0.0, max=5.0,
+    )  # fmt: skip
+    lock_feet: bpy.props.BoolProperty(
+        name="Lock Feet", description="Planted feet rest on the ground instead of sliding", default=True
+    )
+    level_camera: bpy.props.BoolProperty(
+        name="Level Camera", description="The camera was held level: do not look for its tilt in the footage"
+    )
     status: bpy.props.StringProperty(name="Status", options={"SKIP_SAVE"})
     progress: bpy.props.FloatProperty(name="Progress", min=0, max=1, options={"SKIP_SAVE"})
     is_running: bpy.props.BoolProperty(name="Running", options={"SKIP_SAVE"})

@@ -39,6 +39,16 @@ def estimate_command(
     ]  # fmt: skip
 
 
+def refine_command(
+    python: str | os.PathLike, mocap: str | os.PathLike, output: str | os.PathLike, options: Iterable[str] = ()
+) -> list[str]:
+    """The command line of a job that cleans a saved Mocap again; `options` are those of `aios refine`."""
+    return [
+        str(python), "-m", "aios_core", "refine", str(mocap), "-o", str(output),
+        "--progress", "json", *map(str, options),
+    ]  # fmt: skip
+
+
 class Job:
     """A running command that reports its progress as JSON lines."""
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 OURS = {"aios_core", "aios_blender", "training"}
 BLENDER_MAY_IMPORT = (
     "aios_core.mocap", "aios_core.client", "aios_core.errors", "aios_core.output", "aios_core.body",
-    "aios_core.geometry.rotations",
+    "aios_core.geometry.rotations", "aios_core.tracks", "aios_core.camera_path",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from aios_core.body.body_model import BodyModel
 from aios_core.body.skinning import rest_joints
 from aios_core.body.transfer import body_for_shape
-from aios_core.mocap import Mocap, Track
+from aios_core.mocap import CONTACT_POINTS, PARTS, Mocap, Track
 
 from .. import compat
 from ..coordinates import frame_numbers
@@ -34,8 +34,8 @@ class SceneSettings:
     with_mesh: bool = True
     set_scene: bool = True
     """Take over the scene's frame rate, frame range, render size and camera."""
-    low_score: float = 0.4
-    """Keys with a lower score are marked as jitter."""
+    low_confidence: float = 0.2
+    """Keys whose body is trusted less are marked as jitter."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,16 @@ def _build_person(
     armature["aios_track"] = track.id
     armature["aios_name"] = track.name
     armature["aios_betas"] = track.betas.astype(float).tolist()
+    if len(track):
+        first, last = times[track.frames[[0, -1]]]
+        armature["aios_first_frame"], armature["aios_last_frame"] = int(first), int(last)
+        armature["aios_mean_confidence"] = float(track.confidence[:, 0].mean())
     mesh = None
     if template is not None:
         mesh = new_person_mesh(f"{name}_mesh", template, body, betas, armature, own, track.id)
     if len(track):
         cameras = np.broadcast_to(camera_to_world, (len(track), 4, 4))
-        _key_person(name, track, joints[0], cameras, times[track.frames], clip, armature, mesh, settings.low_score)
+        _key_person(name, track, joints[0], cameras, times[track.frames], clip, armature, mesh, settings.low_confidence)
     return PersonObjects(armature, mesh)
 
 
@@ -138,16 +142,15 @@ def _key_person(
     clip: tuple[float, float],
     armature: Any,
     mesh: Any | None,
-    low_score: float,
+    low_confidence: float,
 ) -> None:
     """One action a person, with slots for the armature, the expression and the mesh's visibility."""
-    types = key_types(track.key_kinds, track.scores, low_score)
+    types = key_types(track.key_kinds, track.confidence[:, 0], low_confidence)
     modes = interpolations(track.frames)
     actions = compat.actions_for(f"{name}_action", 3)
     bag = compat.channelbag(armature, actions[0], f"{name}_armature")
     key_pose(bag, track, rest_pelvis, camera_to_world, times, types)
-    armature["aios_score"] = float(track.scores[0])
-    write_curves(bag, '["aios_score"]', "score", times, track.scores[:, None], modes, types)
+    _key_trust(bag, armature, track, times, modes)
     hidden_times, hidden = visibility(times, track.frames, clip)
     _key_visibility(bag, hidden_times, hidden)
     if mesh is None:
@@ -159,6 +162,22 @@ def _key_person(
         curve = compat.new_fcurve(expression_bag, path, 0, "expression")
         fill_curve(curve, times, track.expression[:, k], modes, types)
     _key_visibility(compat.channelbag(mesh, actions[2], f"{name}_mesh"), hidden_times, hidden)
+
+
+def _key_trust(bag: Any, armature: Any, track: Track, times: np.ndarray, modes: np.ndarray) -> None:
+    """Key the network's score, the confidence of each part, and which soles stand, as custom properties."""
+    values = {"aios_score": (track.scores, modes)}
+    values |= {
+        f"aios_confidence_{part}".replace(" ", "_"): (track.confidence[:, i], modes) for i, part in enumerate(PARTS)
+    }
+    held = np.full(len(times), CONSTANT, np.uint8)
+    values |= {
+        f"aios_contact_{point}".replace(" ", "_"): (track.contacts[:, i].astype(np.float32), held)
+        for i, point in enumerate(CONTACT_POINTS)
+    }
+    for name, (column, interpolation) in values.items():
+        armature[name] = float(column[0])
+        write_curves(bag, f'["{name}"]', "trust", times, column[:, None], interpolation)
 
 
 def _key_visibility(bag: Any, times: np.ndarray, hidden: np.ndarray) -> None:

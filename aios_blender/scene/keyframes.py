@@ -14,10 +14,10 @@ CONSTANT, LINEAR = 0, 1
 KEYFRAME, BREAKDOWN, JITTER = 0, 2, 3
 
 
-def key_types(key_kinds: np.ndarray, scores: np.ndarray, low_score: float) -> np.ndarray:
-    """(N,) Blender key types: interpolated keys are breakdowns; imputed and badly scored ones jitter."""
+def key_types(key_kinds: np.ndarray, confidence: np.ndarray, low_confidence: float) -> np.ndarray:
+    """(N,) Blender key types: interpolated keys are breakdowns; imputed and little trusted ones jitter."""
     types = np.full(len(key_kinds), KEYFRAME, np.uint8)
-    types[scores < low_score] = JITTER
+    types[confidence < low_confidence] = JITTER
     types[key_kinds == INTERPOLATED] = BREAKDOWN
     types[key_kinds == IMPUTED] = JITTER
     return types

@@ -104,27 +104,27 @@ bpy.ops.aios.import_mocap(filepath=sys.argv[2])
 print("people:", sum(o.type == "ARMATURE" for o in bpy.data.objects), flush=True)
 
 import os, time
-from bl_ext.user_default.aios_blender import operators
+from bl_ext.user_default.aios_blender import jobs
 os.environ["PYTHONPATH"] = sys.argv[4]  # the runtime's packages, not Blender's
 bpy.context.preferences.addons[name].preferences.python = sys.executable
 settings = bpy.context.scene.aios
 settings.footage, settings.threshold = sys.argv[3], 0.02
 assert bpy.ops.aios.capture() == {"FINISHED"}
 assert settings.is_running and not bpy.ops.aios.capture.poll()
-while operators.pump():
+while jobs.pump():
     time.sleep(0.1)
 print("captured:", settings.status, "camera" in " ".join(bpy.data.objects.keys()), flush=True)
 
 settings.footage = "/no/such/clip.mp4"
 bpy.ops.aios.capture()
-while operators.pump():
+while jobs.pump():
     time.sleep(0.1)
 print("refused:", settings.status, flush=True)
 
 settings.footage = sys.argv[3]
 bpy.ops.aios.capture()
 bpy.ops.aios.cancel()
-while operators.pump():
+while jobs.pump():
     time.sleep(0.1)
 print("ended:", settings.status, settings.is_running, flush=True)
 os._exit(0)

@@ -115,7 +115,8 @@ def test_a_gap_hides_the_person_and_is_not_interpolated(body):
 
 def test_keys_say_how_they_came_to_be(body):
     mocap = make_mocap()
-    track = replace(mocap.tracks[1], scores=np.where(np.arange(7) == 4, 0.1, 0.9).astype(np.float32))
+    trust = np.repeat(np.where(np.arange(7) == 4, 0.1, 0.9)[:, None], 4, 1).astype(np.float32)
+    track = replace(mocap.tracks[1], confidence=trust)
     person = build(replace(mocap, tracks=(track,)), body).people[0]
     curve = compat.fcurves_of(person.armature)[0]
     types = [key.type for key in curve.keyframe_points]
