@@ -30,7 +30,7 @@ HANDS = (slice(17, 23), slice(23, 29))
 IN_PICTURE = slice(0, 29)
 SOLES = slice(29, 33)
 LIMBS = slice(5, 17)
-"""Rows of the points: COCO keypoints, six of each hand, four of the soles; LIMBS are the COCO points that are joints."""
+"""Rows of the points: COCO keypoints, six of each hand, four of the soles; LIMBS are the COCO points at joints."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Maximum a posteriori: the start is right but for slow errors of known size, keypoints but for jitter and outliers,
 people accelerate moderately, planted feet rest, knees and elbows bend one way (the idea of SMPLify, Bogo et al. 2016,
-over time). Evidence and start are weighed by their errors, so that bad keypoints do little and good ones much. A person is
-turned towards or away from the camera only as far as the start's own error allows: the picture alone cannot tell.
+over time). Evidence and start are weighed by their errors, so that bad keypoints do little and good ones much. Limbs
+turn towards or away from the camera only as far as the start's own error allows: the picture alone cannot tell.
 
 The objective is robust least squares in local rotation increments, solved by Gauss-Newton with a block-banded matrix
 (`normal_equations`); outliers are let go gradually (graduated non-convexity, Blake and Zisserman 1987).

@@ -16,9 +16,9 @@ class FitConfig:
         _LIMB, _LIMB, _LIMB, _LIMB, _END, _END,
     )  # fmt: skip
     """(22) of the start's local rotations, degrees of rotation, root of the mean square."""
-    across_sigma: float = 0.07
+    across_sigma: float = 0.05
     """Of the start's place across the line of sight, metres, ..."""
-    depth_sigma: float = 0.055
+    depth_sigma: float = 0.04
     """and along it, as a share of the distance."""
     start_seconds: float = 0.3
     """Errors of the start keep their direction for so long; faster corrections are held back."""

@@ -140,7 +140,7 @@ def add_picture(
 def add_start(equations: NormalEquations, problem: FitProblem, motion: Placed) -> None:
     """The start is right but for slow errors: a first-order autoregressive process, whatever the frame rate."""
     config = problem.config
-    sigma = np.radians(np.array(config.pose_sigma_deg)[TURNING])[:, None]
+    sigma = np.radians(np.array(config.pose_sigma_deg)[TURNING] / np.sqrt(3))[:, None]
     turned = relative_rotation(problem.rotmats[:, TURNING], motion.rotmats[:, TURNING])
     scale = _place_scale(problem)
     shifted = np.einsum("nij,nj->ni", scale, motion.pelvis - problem.pelvis)
@@ -177,7 +177,7 @@ class Accelerations:
 
 
 def accelerations(problem: FitProblem, rotmats: np.ndarray, at: PosedFigure) -> Accelerations:
-    """Of a motion. Where it plainly bends more than usual, as in a punch, bending costs less: blows keep their reach."""
+    """Of a motion. Where it plainly bends more than usual, bending costs less, so that punches keep their reach."""
     step, middle, firm = _second_steps(problem)
     speed = _angular_steps(problem, rotmats) / step[:, None, None]
     turns = np.diff(speed, axis=0) / middle[:, None, None]
