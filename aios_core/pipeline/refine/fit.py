@@ -31,10 +31,9 @@ from aios_core.pipeline.refine.fit_config import FitConfig
 from aios_core.pipeline.refine.fit_shape import fit_shape
 from aios_core.pipeline.refine.fit_terms import (
     NEAREST_DEPTH,
-    Accelerations,
     FitProblem,
     Placed,
-    accelerations,
+    Usual,
     add_accelerations,
     add_contacts,
     add_limits,
@@ -43,6 +42,7 @@ from aios_core.pipeline.refine.fit_terms import (
     part,
     picture_weights,
     projected,
+    usual_of,
 )
 from aios_core.pipeline.refine.fit_windows import joined, windows
 from aios_core.pipeline.refine.normal_equations import NormalEquations
@@ -195,10 +195,8 @@ def _optimised(problem: FitProblem) -> Placed:
     return best
 
 
-def _linearised(
-    problem: FitProblem, motion: Placed, k: int, usual: Accelerations | None
-) -> tuple[NormalEquations, Accelerations]:
-    """The normal equations of round k about a motion, and the accelerations they take for usual."""
+def _linearised(problem: FitProblem, motion: Placed, k: int, usual: Usual | None) -> tuple[NormalEquations, Usual]:
+    """The normal equations of round k about a motion, and what they take for usual in it."""
     at = posed(problem.figure, motion.rotmats, motion.pelvis)
     jacobians = point_jacobians(problem.figure, at)
     equations = NormalEquations.zero(len(problem), UNKNOWNS)
@@ -208,9 +206,7 @@ def _linearised(
     add_picture(equations, problem, at, jacobians, weights)
     add_start(equations, problem, motion)
     add_limits(equations, problem, motion.rotmats)
-    if len(problem) > 1:
-        add_contacts(equations, problem, at, jacobians)
-    if len(problem) > 2:
-        usual = usual or accelerations(problem, motion.rotmats, at)
-        add_accelerations(equations, problem, motion.rotmats, at, jacobians, usual)
+    usual = usual or usual_of(problem, motion, at)
+    add_contacts(equations, problem, at, jacobians, usual.contact_trust)
+    add_accelerations(equations, problem, motion, at, jacobians, usual)
     return equations, usual

@@ -33,13 +33,13 @@ class FitConfig:
     """Keypoints off by more than so many standard deviations soon count for nothing."""
     turn_acceleration: float = 20.0
     """Of joints in calm motion, radians a second squared a component."""
-    limb_acceleration: float = 4.0
+    limb_acceleration: float = 8.0
     """Of shoulders to wrists and hips to ankles in calm motion, metres a second squared a component."""
-    contact_speed: float = 0.05
+    contact_speed: float = 0.15
     """Of points of the soles that stand, metres a second a component."""
     hinge_slack_deg: float = 2.0
     """Knees and elbows may be bent the wrong way by so much for nothing, ..."""
-    hinge_sigma_deg: float = 3.0
+    hinge_sigma_deg: float = 1.0
     """and by so much more as an ordinary error."""
     window_seconds: float = 10.0
     """Longer motions are fitted in windows of this length ..."""

@@ -32,6 +32,8 @@ LONGEST_STEP = 0.5
 """Seconds; frames farther apart say nothing about accelerations and speeds."""
 ACCELERATION_SECONDS = 0.1
 """Accelerations of people keep their direction for about so long."""
+CONTACT_TOLERANCE = 1.0
+"""Standing points that move faster than so many times FitConfig.contact_speed are believed to stand less."""
 HINGES = ((4, 0, 1), (5, 0, 1), (18, 1, -1), (19, 1, 1))
 """Joint, axis and sign of the axis-angle component that is positive when knees (x) and elbows (y) bend as they can."""
 
@@ -163,46 +165,52 @@ def _place_scale(problem: FitProblem) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Accelerations:
-    """How the motion bends, and the local size of that which counts as ordinary."""
+class Usual:
+    """What counts as ordinary in a motion, place by place; found along the way and then kept."""
 
-    turns: np.ndarray
-    """(N - 2, 20, 3) radians a second squared, of the local rotations in their tangent spaces."""
-    limbs: np.ndarray
-    """(N - 2, 12, 3) metres a second squared, in the world."""
     turn_sigma: np.ndarray
-    """(N - 2, 20)"""
+    """(N - 2, 20) radians a second squared: how sharply joints turn."""
     limb_sigma: np.ndarray
-    """(N - 2, 12)"""
+    """(N - 2, 12) metres a second squared: how sharply limbs move."""
+    contact_trust: np.ndarray
+    """(N - 1, 4) see `contact_trust`."""
 
 
-def accelerations(problem: FitProblem, rotmats: np.ndarray, at: PosedFigure) -> Accelerations:
+def usual_of(problem: FitProblem, motion: Placed, at: PosedFigure) -> Usual:
     """Of a motion. Where it plainly bends more than usual, bending costs less, so that punches keep their reach."""
-    step, middle, firm = _second_steps(problem)
-    speed = _angular_steps(problem, rotmats) / step[:, None, None]
-    turns = np.diff(speed, axis=0) / middle[:, None, None]
-    places = in_world(problem, at.points[:, LIMBS])
-    limbs = np.diff(np.diff(places, axis=0) / step[:, None, None], axis=0) / middle[:, None, None]
+    step, _, firm = _second_steps(problem)
+    turns, limbs = _accelerations(problem, motion, at)
 
-    def local(bends: np.ndarray, usual: float) -> np.ndarray:
+    def local(bends: np.ndarray, least: float) -> np.ndarray:
         power = (bends**2).mean(-1) * firm[:, None]
-        width = ACCELERATION_SECONDS / max(np.median(step), 1e-6)
-        return np.sqrt(usual**2 + gaussian_filter1d(power, width, axis=0, mode="nearest"))
+        width = ACCELERATION_SECONDS / np.median(step) if len(step) else 1.0
+        return np.sqrt(least**2 + gaussian_filter1d(power, width, axis=0, mode="nearest"))
 
     config = problem.config
-    return Accelerations(turns, limbs, local(turns, config.turn_acceleration), local(limbs, config.limb_acceleration))
+    return Usual(
+        local(turns, config.turn_acceleration), local(limbs, config.limb_acceleration), contact_trust(problem, at)
+    )
+
+
+def _accelerations(problem: FitProblem, motion: Placed, at: PosedFigure) -> tuple[np.ndarray, np.ndarray]:
+    """(N - 2, 20, 3) of the local rotations, in their tangent spaces, and (N - 2, 12, 3) of the limbs, in the world."""
+    step, middle, _ = _second_steps(problem)
+    step, middle = step[:, None, None], middle[:, None, None]
+    places = in_world(problem, at.points[:, LIMBS])
+    turns = np.diff(_angular_steps(problem, motion.rotmats) / step, axis=0) / middle
+    return turns, np.diff(np.diff(places, axis=0) / step, axis=0) / middle
 
 
 def add_accelerations(
-    equations: NormalEquations, problem: FitProblem, rotmats: np.ndarray, at: PosedFigure, jacobians: np.ndarray,
-    usual: Accelerations,
+    equations: NormalEquations, problem: FitProblem, motion: Placed, at: PosedFigure, jacobians: np.ndarray,
+    usual: Usual,
 ) -> None:  # fmt: skip
     """Joints turn and limbs move without jerks; `usual` holds the sizes to go by."""
     step, middle, firm = _second_steps(problem)
-    now = accelerations(problem, rotmats, at)
+    turns, limbs = _accelerations(problem, motion, at)
     after, before = 1 / (step[1:] * middle), 1 / (step[:-1] * middle)
     span = (firm * middle / ACCELERATION_SECONDS)[:, None]
-    forward = inverse_right_jacobian(_angular_steps(problem, rotmats))
+    forward = inverse_right_jacobian(_angular_steps(problem, motion.rotmats))
     backward = np.swapaxes(forward, -1, -2)
     wide_after, wide_before = after[:, None, None, None], before[:, None, None, None]
     rows = (
@@ -210,13 +218,11 @@ def add_accelerations(
         -wide_before * forward[:-1] - wide_after * backward[1:],
         wide_after * forward[1:],
     )
-    equations.add_per_vector(now.turns, rows, span / usual.turn_sigma**2)
-    moved = problem.turns[:, None] @ jacobians[:, LIMBS]
-    moved = moved.reshape(len(problem), -1, UNKNOWNS)
+    equations.add_per_vector(turns, rows, span / usual.turn_sigma**2)
+    moved = (problem.turns[:, None] @ jacobians[:, LIMBS]).reshape(len(problem), -1, UNKNOWNS)
     after, before = after[:, None, None], before[:, None, None]
     rows = (before * moved[:-2], -(before + after) * moved[1:-1], after * moved[2:])
-    weights = np.repeat(span / usual.limb_sigma**2, 3, 1)
-    equations.add(now.limbs.reshape(len(now.limbs), -1), rows, weights)
+    equations.add(limbs.reshape(len(limbs), moved.shape[1]), rows, np.repeat(span / usual.limb_sigma**2, 3, 1))
 
 
 def _second_steps(problem: FitProblem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -232,16 +238,31 @@ def _angular_steps(problem: FitProblem, rotmats: np.ndarray) -> np.ndarray:
     return relative_rotation(local[:-1], local[1:])
 
 
-def add_contacts(equations: NormalEquations, problem: FitProblem, at: PosedFigure, jacobians: np.ndarray) -> None:
-    """Points of the soles that stand on the ground do not move in the world."""
-    step = problem.steps()
-    both = problem.contacts[1:] & problem.contacts[:-1]
-    places = in_world(problem, at.points[:, SOLES])
+def contact_trust(problem: FitProblem, at: PosedFigure) -> np.ndarray:
+    """(N - 1, 4) how far to believe that points of the soles stand still from a frame to the next.
+
+    Nothing between frames that are far apart; little (Geman and McClure) for a point that plainly moves: whoever told
+    the contacts may have been wrong, above all about motion along the line of sight.
+    """
+    both = problem.contacts[1:] & problem.contacts[:-1] & (problem.steps() <= LONGEST_STEP)[:, None]
+    speed = np.linalg.norm(_sole_velocities(problem, at), axis=-1) / problem.config.contact_speed
+    return both * (CONTACT_TOLERANCE**2 / (CONTACT_TOLERANCE**2 + speed**2)) ** 2
+
+
+def add_contacts(
+    equations: NormalEquations, problem: FitProblem, at: PosedFigure, jacobians: np.ndarray, trust: np.ndarray
+) -> None:
+    """Points of the soles that stand on the ground do not move in the world; trust: (N - 1, 4)."""
+    step = problem.steps()[:, None, None]
     moved = (problem.turns[:, None] @ jacobians[:, SOLES]).reshape(len(problem), -1, UNKNOWNS)
-    speed = (np.diff(places, axis=0) / step[:, None, None]).reshape(len(step), -1)
-    each = (step * (step <= LONGEST_STEP) / ACCELERATION_SECONDS / problem.config.contact_speed**2)[:, None]
-    rows = (-moved[:-1] / step[:, None, None], moved[1:] / step[:, None, None])
-    equations.add(speed, rows, np.repeat(both * each, 3, 1))
+    weights = trust * step[..., 0] / ACCELERATION_SECONDS / problem.config.contact_speed**2
+    velocities = _sole_velocities(problem, at).reshape(len(step), 12)
+    equations.add(velocities, (-moved[:-1] / step, moved[1:] / step), np.repeat(weights, 3, 1))
+
+
+def _sole_velocities(problem: FitProblem, at: PosedFigure) -> np.ndarray:
+    """(N - 1, 4, 3) metres a second, in the world."""
+    return np.diff(in_world(problem, at.points[:, SOLES]), axis=0) / problem.steps()[:, None, None]
 
 
 def add_limits(equations: NormalEquations, problem: FitProblem, rotmats: np.ndarray) -> None:

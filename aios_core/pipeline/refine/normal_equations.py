@@ -56,10 +56,10 @@ class NormalEquations:
         for i, own in enumerate(rows):
             weighted = np.swapaxes(own * weights[..., None, None], -1, -2)
             gradient = (weighted @ residuals[..., None])[..., 0]
-            self.gradient[i : i + count, : 3 * vectors] += gradient.reshape(count, -1)
+            self.gradient[i : i + count, : 3 * vectors] += gradient.reshape(count, 3 * vectors)
             for j, other in enumerate(rows[: i + 1]):
                 band = self.bands[i - j][j : j + count]
-                blocks = band.reshape(count, band.shape[1] // 3, 3, -1, 3)
+                blocks = band.reshape(count, band.shape[1] // 3, 3, band.shape[2] // 3, 3)
                 blocks[:, which, :, which, :] += np.moveaxis(weighted @ other, 1, 0)
 
     def solve(self, right: np.ndarray, damping: float = 0.0) -> np.ndarray:
