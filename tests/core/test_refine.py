@@ -315,3 +315,19 @@ def test_a_camera_that_drives_past_leaves_a_standing_person_where_he_stands(body
     world = soles_in_world(found, found.tracks[0], body)
     assert np.ptp(world[..., 0].mean(1)) < 0.35, "a person under a standing camera would have moved by a metre"
     assert found.tracks[0].contacts.mean() > 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_who_hides_somebody_stands_before_them(body, seed):
+    """In every frame in which boxes overlap, depths are in the true order."""
+    from aios_core.evaluation.motion import joints_of
+    from aios_core.geometry.boxes import iou_matrix
+
+    walker = clips()["walker"]
+    truth = scene([placed(walker, -1.0, 4.1, 0.0), placed(walker, 1.0, 4.8, np.pi)])
+    found = refine(observe(truth, NetworkNoise(), seed), body, RefineConfig())
+    near, far = (joints_of(found, track, body)[:, 0, 2] for track in found.tracks)
+    boxes = [track.boxes_xyxy_px for track in truth.tracks]
+    overlapping = [i for i in range(len(near)) if iou_matrix(boxes[0][i : i + 1], boxes[1][i : i + 1])[0, 0] > 0.05]
+    assert len(overlapping) > 10
+    assert (near < far)[overlapping].all()
