@@ -56,7 +56,7 @@ class Shot:
 
 
 @cache
-def shot(name: str, seconds: float = 3.0, fps: int = 30, yaw: float = 1.0) -> Shot:
+def shot(name: str, seconds: float = 2.0, fps: int = 30, yaw: float = 1.0) -> Shot:
     """The clip of that name, 4.5 m from a camera that looks slightly down, 960 x 540."""
     truth = scene([placed(clips()[name], 0, 4.5, yaw)], Fraction(fps))
     track = truth.tracks[0]
@@ -74,10 +74,14 @@ def shot(name: str, seconds: float = 3.0, fps: int = 30, yaw: float = 1.0) -> Sh
     )
 
 
-def posed_soles_in_world(motion: Motion, camera_to_world: np.ndarray) -> np.ndarray:
+def skeleton_points(motion: Motion | FittedMotion) -> np.ndarray:
+    """(N, 33, 3) COCO, hand and sole points."""
     figure = figure_points(open_body(), motion.betas, motion.pose)
-    at = posed(figure, axis_angle_to_rotmat(motion.pose[:, :22]), motion.transl + figure.rest[0])
-    return at.points[:, 29:] @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
+    return posed(figure, axis_angle_to_rotmat(motion.pose[:, :22]), motion.transl + figure.rest[0]).points
+
+
+def posed_soles_in_world(motion: Motion | FittedMotion, camera_to_world: np.ndarray) -> np.ndarray:
+    return skeleton_points(motion)[:, 29:] @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
 
 
 def skinned_points(motion: Motion) -> np.ndarray:
@@ -141,7 +145,7 @@ def errors(motion: Motion | FittedMotion, of: Shot) -> Errors:
         return pose_joints(open_body(), np.tile(m.betas, (len(m.pose), 1)), m.pose, m.transl)[:, :22]
 
     found, truth = joints(motion), joints(of.motion)
-    pixels = of.camera.project(skinned_points(motion))[:, :17] - of.seen.keypoints_px
+    pixels = of.camera.project(skeleton_points(motion)[:, :17]) - of.seen.keypoints_px
     return Errors(
         np.linalg.norm(pixels, axis=-1).mean(),
         1000 * np.linalg.norm(found - found[:, :1] - truth + truth[:, :1], axis=-1).mean(),

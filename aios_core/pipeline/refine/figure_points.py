@@ -11,19 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.joints import COCO17_FROM_144, EXTRA_JOINT_NAMES, tree_levels
+from aios_core.body.joints import COCO17_FROM_144, EXTRA_JOINT_NAMES, LEFT_HAND, RIGHT_HAND, tree_levels
 from aios_core.body.skinning import forward_kinematics, rest_joints
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.pipeline.refine.feet import ANKLES, BODY_JOINTS, sole_points
 
-HEAD, WRISTS = 15, (20, 21)
+HEAD = 15
+WRISTS = {"left": 20, "right": 21}
+FINGERS = {"left": LEFT_HAND, "right": RIGHT_HAND}
 TURNING = np.array([*range(10), *range(12, BODY_JOINTS)])
 """(20,) the joints that turn: all of the body but the toes, which nothing in the picture names."""
 UNKNOWNS = 3 * len(TURNING) + 3
 """Numbers a frame: a rotation vector for each of TURNING, then the translation."""
 TIP_NAMES = ("thumb", "index", "middle", "ring", "pinky")
-TIP_JOINTS = {"left": (39, 27, 30, 36, 33), "right": (54, 42, 45, 51, 48)}
-"""Last joints of thumb, index, middle, ring and pinky."""
+LAST_BONES = {"left": (39, 27, 30, 36, 33), "right": (54, 42, 45, 51, 48)}
+"""Joints of the last bones of thumb, index, middle, ring and pinky."""
 
 COCO = slice(0, 17)
 HANDS = (slice(17, 23), slice(23, 29))
@@ -70,10 +72,10 @@ def figure_points(body: BodyModel, betas: np.ndarray, pose: np.ndarray) -> Figur
     face = body.extra_joint_vertices[COCO17_FROM_144[:5] - 55]
     face_rest = body.v_template[face] + body.shapedirs[face] @ betas
     limbs = COCO17_FROM_144[5:]
-    carriers = np.concatenate([np.full(5, HEAD), limbs, np.repeat(WRISTS, 6), ANKLES])
+    carriers = np.concatenate([np.full(5, HEAD), limbs, np.repeat(list(WRISTS.values()), 6), ANKLES])
     offsets = np.zeros((len(pose), len(carriers), 3))
     offsets[:, :5] = face_rest - joints[HEAD]
-    for hand, side in zip(HANDS, ("left", "right"), strict=True):
+    for hand, side in zip(HANDS, WRISTS, strict=True):
         offsets[:, hand.start + 1 : hand.stop] = _fingertips(body, betas, pose, joints, side)
     offsets[:, SOLES] = sole_points(body, betas) - joints[ANKLES]
     offsets_by_shape = np.zeros((len(carriers), 3, betas.shape[-1]))
@@ -85,14 +87,16 @@ def figure_points(body: BodyModel, betas: np.ndarray, pose: np.ndarray) -> Figur
 
 def _fingertips(body: BodyModel, betas: np.ndarray, pose: np.ndarray, joints: np.ndarray, side: str) -> np.ndarray:
     """(N, 5, 3) fingertips of one hand in its wrist's frame; each is a vertex of the finger's last bone."""
-    bent = np.zeros_like(pose, np.float64)
-    bent[:, 25:] = pose[:, 25:]
-    rest = np.broadcast_to(joints, bent.shape)
-    moved = forward_kinematics(axis_angle_to_rotmat(bent), rest, body.parents)[:, TIP_JOINTS[side]]
+    hand = np.array([WRISTS[side], *range(55)[FINGERS[side]]])
+    bent = pose[:, hand].astype(np.float64)
+    bent[:, 0] = 0
+    parents = np.array([-1, *np.searchsorted(hand, body.parents[hand[1:]])])
+    rest = np.broadcast_to(joints[hand] - joints[hand[0]], bent.shape)
+    lasts = list(LAST_BONES[side])
+    moved = forward_kinematics(axis_angle_to_rotmat(bent), rest, parents)[:, np.searchsorted(hand, lasts)]
     vertices = body.extra_joint_vertices[[EXTRA_JOINT_NAMES.index(f"{side}_{name}") for name in TIP_NAMES]]
-    tips = body.v_template[vertices] + body.shapedirs[vertices] @ betas - joints[list(TIP_JOINTS[side])]
-    wrist = joints[WRISTS[side == "right"]]
-    return np.einsum("nkij,kj->nki", moved[..., :3, :3], tips) + moved[..., :3, 3] - wrist
+    tips = body.v_template[vertices] + body.shapedirs[vertices] @ betas - joints[lasts]
+    return np.einsum("nkij,kj->nki", moved[..., :3, :3], tips) + moved[..., :3, 3]
 
 
 def posed(figure: FigurePoints, rotmats: np.ndarray, pelvis: np.ndarray) -> PosedFigure:
