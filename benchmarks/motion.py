@@ -150,12 +150,13 @@ def print_whole_line() -> None:
         body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
         lock_feet=False,
     )  # fmt: skip
-    columns = ("joints mm", "to pelvis mm", "acceleration m/s2", "sliding mm")
+    columns = ("joints mm", "to pelvis mm", "acceleration m/s2", "sliding mm", "picture px")
     print("\nrefining as a whole\n" + " " * 24 + "".join(f"{column:>19s}" for column in columns))
-    for name, config in (
+    for title, config in (
         ("as measured", off),
         ("feet free", RefineConfig(lock_feet=False)),
         ("feet locked", RefineConfig()),
+        ("fitted to the picture", RefineConfig(fit_picture=True)),
     ):
         scores, spent = [], 0.0
         for seed in SEEDS:
@@ -164,9 +165,9 @@ def print_whole_line() -> None:
             spent += time.perf_counter() - begun
             pairs = zip(truth.tracks, found.tracks, strict=True)
             scores += [motion_scores(truth, real, found, track, body) for real, track in pairs]
-        means = [np.nanmean([getattr(s, n) for s in scores])
-                 for n in ("mpjpe_mm", "root_mpjpe_mm", "acceleration_m_s2", "sliding_mm")]  # fmt: skip
-        print(f"{name:24s}" + "".join(f"{mean:19.1f}" for mean in means) + f"   ({spent / 3:.2f} s)")
+        names = ("mpjpe_mm", "root_mpjpe_mm", "acceleration_m_s2", "sliding_mm", "reprojection_px")
+        means = [np.nanmean([getattr(score, name) for score in scores]) for name in names]
+        print(f"{title:24s}" + "".join(f"{mean:19.1f}" for mean in means) + f"   ({spent / 3:.2f} s)")
 
 
 def plot(path: str) -> None:

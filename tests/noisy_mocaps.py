@@ -8,11 +8,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from aios_core.body.joints import BODY, COCO_LIMBS, JAW, JOINTS_OF_LIMBS, LEFT_HAND, RIGHT_HAND
+from aios_core.body.joints import BODY, BODY_JOINTS, JAW, LEFT_HAND, RIGHT_HAND
 from aios_core.body.skinning import full_pose, pose_joints
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import MEASURED, Camera, Measured, Mocap, Track
 from aios_core.pipeline.refine import raw_track
+from aios_core.pipeline.refine.figure_points import IN_PICTURE, figure_points, posed
 from tests.mocaps import tilted_camera
 from tests.motion_clips import FPS, Clip, the_body
 
@@ -97,18 +98,26 @@ def measure(track: Track, truth: Mocap, noise: NetworkNoise, rng: np.random.Gene
     transl = track.transl * (1 + noise.depth * depth) + rng.normal(0, noise.place, (count, 3)) * (1 - np.abs(sight))
     body = the_body()
     joints_px = truth.camera.project(pose_joints(body, betas, noisy, transl)[:, :22])
+    hands = truth.camera.project(visible_points(track.betas, pose, track.transl)[:, 17:])
     return Measured(
         frames=track.frames, scores=rng.uniform(0.6, 0.9, count).astype(np.float32),
         boxes_xyxy_px=track.boxes_xyxy_px, joints_px=joints_px.astype(np.float32),
         keypoints_px=_jittered(track.keypoints_px, track, noise, rng),
-        left_hand_keypoints_px=_jittered(np.repeat(track.keypoints_px[:, 9:10], 6, 1), track, noise, rng),
-        right_hand_keypoints_px=_jittered(np.repeat(track.keypoints_px[:, 10:11], 6, 1), track, noise, rng),
+        left_hand_keypoints_px=_jittered(hands[:, :6], track, noise, rng),
+        right_hand_keypoints_px=_jittered(hands[:, 6:], track, noise, rng),
         face_keypoints_px=_jittered(np.repeat(track.keypoints_px[:, :1], 6, 1), track, noise, rng),
         global_orient=noisy[:, 0].astype(np.float32), body_pose=noisy[:, BODY].astype(np.float32),
         left_hand_pose=noisy[:, LEFT_HAND].astype(np.float32), right_hand_pose=noisy[:, RIGHT_HAND].astype(np.float32),
         jaw_pose=noisy[:, JAW].astype(np.float32), betas=betas.astype(np.float32),
         expression=(track.expression + rng.normal(0, 0.3, (count, 10))).astype(np.float32),
     )  # fmt: skip
+
+
+def visible_points(betas: np.ndarray, pose: np.ndarray, transl: np.ndarray) -> np.ndarray:
+    """(N, 29, 3) camera frame: COCO keypoints and six points of each hand."""
+    figure = figure_points(the_body(), betas, pose)
+    rotmats = axis_angle_to_rotmat(pose[:, :BODY_JOINTS].astype(np.float64))
+    return posed(figure, rotmats, transl + figure.rest[0]).points[:, IN_PICTURE]
 
 
 def drift(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> np.ndarray:
@@ -153,9 +162,7 @@ def _truth(number: int, clip: Clip, camera_to_world: np.ndarray) -> Track:
     transl = (clip.transl + pelvis) @ turn.T + shift - pelvis
     count = len(pose)
     joints = pose_joints(body, np.tile(clip.betas, (count, 1)), pose, transl)
-    keypoints = np.zeros((count, 17, 3))
-    keypoints[:, COCO_LIMBS] = joints[:, JOINTS_OF_LIMBS]
-    keypoints[:, :5] = joints[:, 15:16]
+    keypoints = visible_points(clip.betas, pose, transl)[:, :17]
     pixels = joints[:, :22, :2] / joints[:, :22, 2:] * FOCAL + [WIDTH / 2, HEIGHT / 2]
     low, high = pixels.min(1), pixels.max(1)
     margin = 0.05 * (high - low)

@@ -292,7 +292,7 @@ def test_twice_the_frame_rate_is_the_same_motion():
 
 
 def test_outliers_do_not_drag_limbs():
-    view = shot("boxer")
+    view = shot("boxer", 3.0)
     start = regressed(view.motion, seed=13)
     clean = jittered(view.seen, seed=14, pixels=2, outliers=0)
     points = clean.keypoints_px.copy()
@@ -311,7 +311,7 @@ def test_knees_do_not_bend_the_wrong_way():
 
 
 def test_planted_feet_move_less():
-    view = shot("walker")
+    view = shot("walker", 3.0)
     start = regressed(view.motion, seed=16)
     both = view.contacts[1:] & view.contacts[:-1]
     assert both.sum() > 30

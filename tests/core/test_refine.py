@@ -30,6 +30,7 @@ RAW = RefineConfig(
     body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
     lock_feet=False,
 )  # fmt: skip
+KEYPOINTS = ("keypoints_px", "left_hand_keypoints_px", "right_hand_keypoints_px")
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +234,35 @@ def test_planted_feet_rest_and_nothing_pops(cleaned, measured, body):
         assert after.root_mpjpe_mm < before.root_mpjpe_mm + 2
         assert after.acceleration_m_s2 < 1.1 * before.acceleration_m_s2
         assert soles_in_world(clean, locked, body)[..., 2].min() > -0.03
+
+
+@pytest.fixture(scope="module")
+def fitted(measured, body):
+    return refine(measured[1], body, RefineConfig(fit_picture=True))
+
+
+def test_fitting_to_the_picture_lowers_reprojection_error_and_3d_error(cleaned, fitted, body):
+    truth, _, clean = cleaned
+    pairs = list(zip(scores(truth, clean, body), scores(truth, fitted, body), strict=True))
+    for before, after in pairs:
+        assert after.root_mpjpe_mm < 0.75 * before.root_mpjpe_mm, (before, after)
+        assert after.pa_mpjpe_mm < before.pa_mpjpe_mm, (before, after)
+    before, after = (np.mean([(s.reprojection_px, s.mpjpe_mm) for s in side], 0) for side in zip(*pairs, strict=True))
+    assert after[0] < 0.8 * before[0] and after[1] < 0.9 * before[1], (before, after)
+
+
+def test_feet_of_fitted_people_rest_too(cleaned, fitted, body):
+    assert np.mean([score.sliding_mm for score in scores(cleaned[0], fitted, body)]) < 5
+
+
+def test_a_fit_without_2d_joints_inside_the_picture_changes_no_pose(measured, body):
+    _, seen = measured
+    outside = {name: np.full_like(getattr(seen.tracks[0].measured, name), -50) for name in KEYPOINTS}
+    blind = replace(seen.tracks[0], measured=replace(seen.tracks[0].measured, **outside))
+    config = RefineConfig(lock_feet=False)
+    plain = refine(replace(seen, tracks=(blind,)), body, config)
+    fitted = refine(replace(seen, tracks=(blind,)), body, replace(config, fit_picture=True))
+    assert np.array_equal(plain.tracks[0].body_pose, fitted.tracks[0].body_pose)
 
 
 @pytest.mark.parametrize("pitch", [0.0, 0.12, 0.3])

@@ -11,6 +11,7 @@ from aios_core.body.body_model import BodyModel
 from aios_core.body.transfer import body_for_shape
 from aios_core.config import RefineConfig
 from aios_core.mocap import MEASURED, Measured, Mocap, Track
+from aios_core.pipeline.refine.fit_figure import fit_figure
 from aios_core.pipeline.refine.motion import clean
 from aios_core.pipeline.refine.space import Figure, ground_of, settled, stand
 
@@ -64,9 +65,18 @@ def refine(
         figures.append(Figure(track, fitted, betas))
     for warning in warnings:
         on_warning(warning)
-    if len(mocap.camera_to_world) > 1:
-        camera_to_world = settled(figures, mocap.camera_to_world, mocap.timestamps)
-    else:
-        camera_to_world = ground_of(figures, mocap.timestamps, config.level_camera)[None]
+    camera_to_world = _world(figures, mocap, config)
+    if config.fit_picture:
+        # The fit weighs contacts softly, by itself; they are told from legs that nothing has moved yet.
+        figures = [replace(f, track=stand(f, camera_to_world, mocap.timestamps, False)) for f in figures]
+        figures = [fit_figure(f, mocap.camera, size, camera_to_world, mocap.timestamps) for f in figures]
+        camera_to_world = _world(figures, mocap, config)
     tracks = tuple(stand(figure, camera_to_world, mocap.timestamps, config.lock_feet) for figure in figures)
     return replace(mocap, tracks=tracks, camera_to_world=camera_to_world)
+
+
+def _world(figures: list[Figure], mocap: Mocap, config: RefineConfig) -> np.ndarray:
+    """(1 or T, 4, 4) camera to world in which everybody's planted feet are on the ground."""
+    if len(mocap.camera_to_world) > 1:
+        return settled(figures, mocap.camera_to_world, mocap.timestamps)
+    return ground_of(figures, mocap.timestamps, config.level_camera)[None]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.joints import COCO17_FROM_144, EXTRA_JOINT_NAMES, LEFT_HAND, RIGHT_HAND, tree_levels
+from aios_core.body.joints import BODY_JOINTS, COCO17_FROM_144, EXTRA_JOINT_NAMES, LEFT_HAND, RIGHT_HAND, tree_levels
 from aios_core.body.skinning import forward_kinematics, rest_joints
 from aios_core.geometry.rotations import axis_angle_to_rotmat
-from aios_core.pipeline.refine.feet import ANKLES, BODY_JOINTS, sole_points
+from aios_core.pipeline.refine.feet import ANKLES, sole_points
 
 HEAD = 15
 WRISTS = {"left": 20, "right": 21}

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
+from aios_core.body.joints import BODY_JOINTS
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import Camera
-from aios_core.pipeline.refine.feet import BODY_JOINTS
 from aios_core.pipeline.refine.figure_points import (
     IN_PICTURE,
     TURNING,
