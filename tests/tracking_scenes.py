@@ -11,32 +11,63 @@ from aios_core.body.skinning import pose_joints
 from aios_core.config import CaptureConfig
 from aios_core.pipeline.people import FramePeople, unit_length, without_duplicates
 from tests.motion_clips import clips, repeated, the_body
+from tests.noisy_mocaps import drift
 
 WIDTH, HEIGHT, FOCAL, EYE = 1280, 720, 1000.0, 1.6
-TOKEN_SIZE = 64
+TOKEN_SIZE = 128
+
+
+@dataclass(frozen=True)
+class Error:
+    """Standard deviations of one kind of error."""
+
+    usual: float
+    """From frame to frame."""
+    astray: float
+    """From frame to frame where the network goes astray: another of its queries answers, and everything leaps."""
+    slow: float
+    """Of what keeps its direction for about SLOW_SECONDS."""
+
+
+SLOW_SECONDS = 0.3
+SHAPE_SPREAD = np.array([0.076, 0.023, 0.005, 0.017, 0.003, 0.015, 0.001, 0.005, 0.01, 0.006])
+"""How much the shapes differ that the network sees in different people: hardly."""
+COMMON_TOKEN, OWN_TOKEN = 0.78**0.5, 0.06**0.5
+"""Lengths of what the tokens of all people share, and of what is a person's own."""
+TOKEN_ERROR_DECAY, OWN_TOKEN_DECAY = 1.2, 0.6
+"""A token's errors lie in few directions (their variance falls as the number of the direction to this power: as if there
+were 9), a person's own part in more."""
 
 
 @dataclass(frozen=True)
 class DetectorNoise:
-    """Errors of a detector. The defaults are the shipped network's on the demo clip."""
+    """Errors of a detector. The defaults are the shipped network's on the demo clip against its truth, people less than
+    0.3 hidden, as `python -m benchmarks.detector_noise` measures them."""
 
     dropped: float = 0.0
-    """Share of detections that are missing at random."""
-    box: float = 0.03
-    """Jitter of box edges, as a share of the box's longer side."""
-    keypoints: float = 0.03
-    """Jitter of keypoints, likewise."""
-    depth: float = 0.05
-    """Jitter of the depth, as a share."""
-    pose_deg: float = 3.0
-    """Jitter of every joint."""
-    token_step: float = 0.12
-    """How far a token of unit length wanders from frame to frame ..."""
-    token_drift: float = 0.5
-    """... and slowly; two people's tokens are 0.7 apart (cosine 0.75)."""
-    duplicates: float = 0.0
-    """Share of people detected a second time, with a weak score."""
-    false_people: float = 0.0
+    """Share of detections that are missing at random, beside the network's own misses."""
+    missed: float = 0.015
+    """The network's own."""
+    astray: float = 0.086
+    """Share of detections that are astray."""
+    score: float = 0.65
+    """Mean score of somebody in full view; astray ones have 0.35 and are spread by 0.08 ..."""
+    score_error: Error = Error(0.04, 0.04, 0.15)
+    box: Error = Error(0.018, 0.067, 0.030)
+    """Of box edges, as a share of the box's longer side."""
+    keypoints: Error = Error(0.024, 0.062, 0.058)
+    """Likewise, in x and y."""
+    depth: Error = Error(0.015, 0.108, 0.030)
+    """Of its logarithm."""
+    pose_deg: Error = Error(1.8, 3.4, 11.7)
+    """Of every joint's rotation vector in x, y and z."""
+    shape: Error = Error(0.024, 0.151, 0.036)
+    """Of every coefficient."""
+    token: Error = Error(0.17, 0.51, 0.32)
+    """Length of the error; a token's own length is 1."""
+    duplicates: float = 0.2
+    """Share of people detected a second time, with a weak score and astray."""
+    false_people: float = 0.06
     """Wrong detections a frame, on average."""
 
 
@@ -151,34 +182,71 @@ def detect(
     """For every frame the detections in random order and (P,) whose they are (-1: nobody's)."""
     noise = noise or DetectorNoise()
     rng = np.random.default_rng(seed)
-    people, length = scene.pose.shape[:2]
-    boxes, keypoints, hidden, inside = scene.boxes(), scene.keypoints(), scene.hidden(), scene.in_picture()
-    common = rng.normal(0, 1, TOKEN_SIZE)
-    own = unit_length(unit_length(common[None]) * 0.87 + unit_length(rng.normal(0, 1, (people, TOKEN_SIZE))) * 0.5)
-    wander = np.zeros((people, TOKEN_SIZE))
+    detector = _Detector(scene, noise, rng)
+    hidden, inside = scene.hidden(), scene.in_picture()
     frames = []
-    for t in range(length):
-        wander = 0.93 * wander + rng.normal(0, (1 - 0.93**2) ** 0.5, wander.shape)
+    for t in range(len(scene.times)):
         found, who = [], []
-        for p in range(people):
-            seen = inside[p, t] and rng.random() > noise.dropped
+        for p in range(len(scene.pose)):
+            seen = inside[p, t] and rng.random() > noise.dropped and rng.random() > noise.missed
             if not seen or rng.random() < np.clip((hidden[p, t] - 0.55) / 0.25, 0, 1):
                 continue
-            score = np.clip(0.85 - 0.6 * hidden[p, t] + rng.normal(0, 0.08), 0.1, 0.99)
-            if score < threshold / 2:
-                continue
-            copies = 2 if rng.random() < noise.duplicates else 1
-            for copy in range(copies):
-                shape = score if copy == 0 else rng.uniform(threshold / 2, 0.6)
-                blur = 1 + 2 * copy + 2 * hidden[p, t]
-                found.append(_detection(scene, p, t, boxes, keypoints, own, wander, shape, blur, noise, rng))
-                who.append(p)
+            sights = [detector.sight(p, t, hidden[p, t], rng.random() < noise.astray)]
+            if rng.random() < noise.duplicates:
+                sights.append(detector.sight(p, t, hidden[p, t], True))
+            for sight in sights:
+                if sight["scores"] >= threshold / 2:
+                    found.append(sight)
+                    who.append(p)
         for _ in range(rng.poisson(noise.false_people)):
-            found.append(_false_person(scene, rng, threshold))
+            found.append(_false_person(rng, threshold))
             who.append(-1)
         order = rng.permutation(len(found))
         frames.append(_unique(_gather([found[i] for i in order]), np.array([who[i] for i in order], int)))
     return frames
+
+
+class _Detector:
+    """What the network would say of a scene's people."""
+
+    def __init__(self, scene: Scene, noise: DetectorNoise, rng: np.random.Generator) -> None:
+        people, length = scene.pose.shape[:2]
+        self.scene, self.noise, self.rng = scene, noise, rng
+        self.boxes, self.keypoints = scene.boxes(), scene.keypoints()
+        self.shapes = rng.normal(0, SHAPE_SPREAD, (people, 10))
+        common = unit_length(rng.normal(0, 1, (1, TOKEN_SIZE)))
+        own = rng.normal(0, _spectrum(OWN_TOKEN_DECAY), (people, TOKEN_SIZE))
+        self.tokens = COMMON_TOKEN * common + OWN_TOKEN * unit_length(own)
+        fps = (length - 1) / (scene.times[-1] - scene.times[0])
+        self.slow = {
+            name: drift(rng, (length, people, *shape), SLOW_SECONDS * fps)
+            for name, shape in (
+                ("score", ()), ("box", (4,)), ("keypoints", (17, 2)), ("depth", ()), ("pose", (21, 3)),
+                ("shape", (10,)), ("token", (TOKEN_SIZE,)),
+            )
+        }  # fmt: skip
+
+    def sight(self, p: int, t: int, hidden: float, astray: bool) -> dict[str, np.ndarray]:
+        """One detection of person p in frame t; who is half hidden is seen half as well."""
+        noise = self.noise
+
+        def error(name: str, size: Error) -> np.ndarray:
+            slow = self.slow[name][t, p]
+            fast = self.rng.normal(0, size.astray if astray else size.usual, np.shape(slow))
+            return (fast + size.slow * slow) * (1 + hidden)
+
+        size = (self.boxes[p, t, 2:] - self.boxes[p, t, :2]).max()
+        token = self.tokens[p] + error("token", noise.token) * _spectrum(TOKEN_ERROR_DECAY)
+        mean = self.rng.normal(0.35, 0.08) if astray else noise.score + error("score", noise.score_error)
+        return {
+            "scores": np.float32(np.clip(mean - 0.6 * hidden, 0.05, 0.87)),
+            "boxes_xyxy_px": self.boxes[p, t] + size * error("box", noise.box),
+            "keypoints_px": self.keypoints[p, t] + size * error("keypoints", noise.keypoints),
+            "body_pose": self.scene.pose[p, t] + np.radians(error("pose", noise.pose_deg)),
+            "betas": self.shapes[p] + error("shape", noise.shape),
+            "camera": np.array([np.exp(-error("depth", noise.depth)) / self.scene.joints[p, t, 0, 2], 0, 0]),
+            "tokens": unit_length(token[None])[0],
+        }
 
 
 def _unique(people: FramePeople, who: np.ndarray) -> tuple[FramePeople, np.ndarray]:
@@ -189,27 +257,17 @@ def _unique(people: FramePeople, who: np.ndarray) -> tuple[FramePeople, np.ndarr
     return people.select(np.array(rows, int)), who[rows]
 
 
-def _detection(scene, p, t, boxes, keypoints, own, wander, score, blur, noise, rng) -> dict[str, np.ndarray]:
-    size = (boxes[p, t, 2:] - boxes[p, t, :2]).max()
-    step = rng.normal(0, 1, TOKEN_SIZE)
-    token = own[p] + (noise.token_step * step + noise.token_drift * wander[p]) / TOKEN_SIZE**0.5
-    depth = scene.joints[p, t, 0, 2] * np.exp(rng.normal(0, noise.depth))
-    return {
-        "scores": np.float32(score),
-        "boxes_xyxy_px": boxes[p, t] + rng.normal(0, noise.box * blur * size, 4),
-        "keypoints_px": keypoints[p, t] + rng.normal(0, noise.keypoints * blur * size, (17, 2)),
-        "body_pose": scene.pose[p, t] + rng.normal(0, np.radians(noise.pose_deg) * blur, (21, 3)),
-        "betas": scene.betas[p] + rng.normal(0, 0.15, 10),
-        "camera": np.array([1 / depth, 0, 0]),
-        "tokens": unit_length(token[None])[0],
-    }
+def _spectrum(decay: float) -> np.ndarray:
+    """(TOKEN_SIZE,) standard deviations of a vector whose squared length is 1 on average."""
+    variance = np.arange(1, TOKEN_SIZE + 1) ** -decay
+    return np.sqrt(variance / variance.sum())
 
 
-def _false_person(scene, rng, threshold) -> dict[str, np.ndarray]:
+def _false_person(rng, threshold) -> dict[str, np.ndarray]:
     low = rng.uniform(0, [WIDTH - 120, HEIGHT - 240])
     box = np.concatenate([low, low + rng.uniform([60, 120], [120, 240])])
     return {
-        "scores": np.float32(rng.uniform(threshold / 2, 0.6)), "boxes_xyxy_px": box,
+        "scores": np.float32(rng.uniform(threshold / 2, 1.2 * threshold)), "boxes_xyxy_px": box,
         "keypoints_px": rng.uniform(box[:2], box[2:], (17, 2)), "body_pose": rng.normal(0, 0.3, (21, 3)),
         "betas": rng.normal(0, 1, 10), "camera": np.array([rng.uniform(0.1, 0.3), 0, 0]),
         "tokens": unit_length(rng.normal(0, 1, (1, TOKEN_SIZE)))[0],
