@@ -1,18 +1,19 @@
 """Fragments that are one person: hidden for a while, or back in the picture; and those that are nobody.
 
-Two fragments are one person when the later begins about where the earlier would be by then, and looks like it. How
-much looks tell is read off the clip itself: how much one person's change within a fragment, against how much people
-differ who are seen at the same time.
+Two fragments are one person when the later begins about where the earlier would be by then, or after an encounter of
+both, and looks like it (see `looks`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from aios_core.pipeline.looks import DIRECTIONS, NOTHING, Look, Telling, telling
 from aios_core.pipeline.track import Fragment, Tracker
 
 LONGEST_ABSENCE_SECONDS = 15.0
@@ -22,16 +23,14 @@ PLACE_SIGMA, PLACE_SIGMA_PER_SECOND = 0.15, 0.7
 """Error of the predicted place, in box sizes, at once and for each second of absence."""
 DEPTH_SIGMA, DEPTH_SIGMA_PER_SECOND = 0.15, 0.2
 """Of the logarithm of depth and of box size."""
-MOST_FOR_LOOKS = 5.0
-"""No look weighs more than this, as a logarithm of odds."""
 ACCEPTED = 2.5
 """Cost, as a logarithm of odds, up to which fragments are joined."""
-PRIOR_STRENGTH = 3.0
-"""The guess about how much looks tell counts like so many observations."""
-GUESS_WITHIN, GUESS_BETWEEN = 4.0, 12.0
-"""The guess: differences within and between people, in units of the difference from frame to frame."""
-LEAST_SIGHTS = 4
-"""Fragments with fewer sights have no look that could be trusted."""
+ACCEPTED_AFTER_ENCOUNTER = 7.0
+"""The same for a fragment that must be one of those who met."""
+SWAPPED = 2.0
+"""Cost of taking somebody after an encounter for another of those who met."""
+ROUNDS = 2
+"""Of linking; the second knows how people look from the whole clip."""
 SHORTEST_SECONDS = 0.25
 """Somebody seen for less is taken for an error of the network, ..."""
 LEAST_PRESENCE = 0.3
@@ -49,7 +48,7 @@ def whole_people(tracker: Tracker) -> dict[int, int]:
     for number, owner in body.items():
         if owner != number:
             bodies[owner] = _joined(bodies[owner], tracker.fragments[number])
-    person = link(bodies, tracker.noise)
+    person = link(bodies)
     return {number: person[owner] for number, owner in body.items()}
 
 
@@ -86,77 +85,105 @@ def _joined(first: Fragment, second: Fragment) -> Fragment:
     )
 
 
-def link(fragments: Mapping[int, Fragment], noise: Mapping[str, float]) -> dict[int, int]:
-    """For every number the number of the person's first fragment.
+@dataclass
+class _Person:
+    """Somebody found so far."""
 
-    noise: typical difference of token and shape between two frames of one person.
-    """
-    numbers = sorted(fragments, key=lambda n: (fragments[n].first.time, n))
-    if not numbers:
-        return {}
-    looks = {name: _telling(name, fragments, noise[name]) for name in ("token", "shape")}
-    cost = np.full((len(numbers), len(numbers)), np.inf)
-    for i, a in enumerate(numbers):
-        for k, b in enumerate(numbers):
-            absence = fragments[b].first.time - fragments[a].last.time
-            if 0 < absence <= LONGEST_ABSENCE_SECONDS:
-                cost[i, k] = _place_cost(fragments[a], fragments[b], absence)
-                cost[i, k] -= sum(_odds(fragments[a], fragments[b], name, *told) for name, told in looks.items())
-    rows, columns = linear_sum_assignment(np.minimum(cost, ACCEPTED))
-    person = {number: number for number in numbers}
-    for i, k in sorted(zip(rows, columns, strict=True), key=lambda pair: pair[1]):
-        if cost[i, k] < ACCEPTED:
-            person[numbers[k]] = person[numbers[i]]
+    number: int
+    looks: dict[str, Look]
+    """All that is known, in the round before or so far."""
+    begins: float = np.inf
+    """When the person was first seen in the round before."""
+    last_number: int = 0
+    last: Fragment | None = None
+
+
+def link(fragments: Mapping[int, Fragment]) -> dict[int, int]:
+    """For every number the number of the person's first fragment."""
+    told = [telling(name, fragments) for name in DIRECTIONS]
+    looks = {number: {t.name: t.look(fragment) for t in told} for number, fragment in fragments.items()}
+    person: dict[int, int] = {}
+    for _ in range(ROUNDS):
+        person = _linked(fragments, looks, told, person)
     return person
 
 
-def _place_cost(before: Fragment, after: Fragment, absence: float) -> float:
-    """How badly the later fragment's beginning fits the earlier one's end, as a logarithm of odds."""
-    size = np.sqrt(_size(before.last.box) * _size(after.first.box))
+def _linked(
+    fragments: Mapping[int, Fragment], looks: Mapping[int, dict[str, Look]], told: list[Telling],
+    before: Mapping[int, int],
+) -> dict[int, int]:  # fmt: skip
+    """Forwards in time: fragments that begin together are assigned to those seen before them (Hungarian method).
+
+    before: whose fragments they were in the round before; from it people's looks are known from the start.
+    """
+    known = _people(fragments, looks, before)
+    owners: dict[int, _Person] = {}
+    numbers = sorted(fragments, key=lambda n: (fragments[n].first.time, n))
+    for time, group in groupby(numbers, key=lambda n: fragments[n].first.time):
+        group = list(group)
+        known = [p for p in known if p.last is None or time - p.last.last.time <= LONGEST_ABSENCE_SECONDS]
+        waiting = [p for p in known if _may_begin(p, time)]
+        cost = np.full((len(waiting), len(group)), np.inf)
+        for i, k in np.ndindex(*cost.shape):
+            p, number = waiting[i], group[k]
+            theirs = p.looks
+            if before.get(number) == p.number:  # nothing speaks for itself
+                theirs = {t.name: theirs[t.name].without(looks[number][t.name]) for t in told}
+            odds = sum(t.odds(theirs[t.name], looks[number][t.name]) for t in told)
+            cost[i, k] = _place_cost(p, fragments[number]) - odds
+        rows, columns = linear_sum_assignment(np.minimum(cost, 0))
+        found = {group[k]: waiting[i] for i, k in zip(rows, columns, strict=True) if cost[i, k] < 0}
+        for number in group:
+            if number not in found:
+                found[number] = _Person(-number if before else number, dict.fromkeys(DIRECTIONS, NOTHING))
+                known.append(found[number])
+            p = owners[number] = found[number]
+            p.last_number, p.last = number, fragments[number]
+            if before.get(number) != p.number:
+                p.looks = {name: p.looks[name].and_then(look) for name, look in looks[number].items()}
+    firsts: dict[int, int] = {}
+    return {number: firsts.setdefault(owners[number].number, number) for number in numbers}
+
+
+def _people(
+    fragments: Mapping[int, Fragment], looks: Mapping[int, dict[str, Look]], owners: Mapping[int, int]
+) -> list[_Person]:
+    """Everybody of the round before, with all looks."""
+    people: dict[int, _Person] = {}
+    for number in sorted(owners):
+        p = people.setdefault(owners[number], _Person(owners[number], dict.fromkeys(DIRECTIONS, NOTHING)))
+        p.looks = {name: p.looks[name].and_then(look) for name, look in looks[number].items()}
+        p.begins = min(p.begins, fragments[number].first.time)
+    return list(people.values())
+
+
+def _may_begin(person: _Person, time: float) -> bool:
+    """Whether somebody's next fragment can begin now."""
+    if person.last is None:
+        return abs(person.begins - time) <= LONGEST_ABSENCE_SECONDS
+    return person.last.last.time < time
+
+
+def _place_cost(before: _Person, after: Fragment) -> float:
+    """How badly a fragment's beginning fits where somebody was last, as a logarithm of odds against somebody new."""
+    accepted = ACCEPTED_AFTER_ENCOUNTER if after.met else ACCEPTED
+    if before.last is None:
+        return 0.0
+    if before.last_number in after.met:
+        return (0.0 if before.last_number == after.continues else SWAPPED) - accepted
+    last, first = before.last.last, after.first
+    absence = first.time - last.time
+    size = np.sqrt(_size(last.box) * _size(first.box))
     half = min(absence, COASTING_SECONDS) / 2
-    there = before.last.center + before.last.velocity * half
-    here = after.first.center - after.first_velocity * half
+    there = last.center + last.velocity * half
+    here = first.center - after.first_velocity * half
     sigma = PLACE_SIGMA + PLACE_SIGMA_PER_SECOND * absence
     depth_sigma = DEPTH_SIGMA + DEPTH_SIGMA_PER_SECOND * absence
     error = (np.linalg.norm(there - here) / size / sigma) ** 2
-    error += ((before.last.log_depth - after.first.log_depth) / depth_sigma) ** 2 / 2
-    error += (np.log(_size(before.last.box) / _size(after.first.box)) / depth_sigma) ** 2 / 2
+    error += ((last.log_depth - first.log_depth) / depth_sigma) ** 2 / 2
+    error += (np.log(_size(last.box) / _size(first.box)) / depth_sigma) ** 2 / 2
     # The longer somebody was away, the more others could have come by instead.
-    return float(error / 2 + np.log(sigma / PLACE_SIGMA))
-
-
-def _telling(name: str, fragments: Mapping[int, Fragment], noise: float) -> tuple[float, float, float]:
-    """(mean difference within people, between people, standard deviation of both) of a look in this clip."""
-    seen = [f for f in fragments.values() if f.count >= 2 * LEAST_SIGHTS]
-    within = [_difference(f.first_looks[name], f.last_looks[name], name) for f in seen]
-    between = [
-        _difference(a.last_looks[name], b.first_looks[name], name)
-        for i, a in enumerate(seen) for b in seen[i + 1 :]
-        if a.first.time < b.last.time and b.first.time < a.last.time
-    ]  # fmt: skip
-    means = [
-        (sum(values) + PRIOR_STRENGTH * guess * noise) / (len(values) + PRIOR_STRENGTH)
-        for values, guess in ((within, GUESS_WITHIN), (between, GUESS_BETWEEN))
-    ]
-    errors = [v - means[0] for v in within] + [v - means[1] for v in between]
-    guess = (GUESS_BETWEEN - GUESS_WITHIN) / 3 * noise
-    variance = (float(np.square(errors).sum()) + PRIOR_STRENGTH * guess**2) / (len(errors) + PRIOR_STRENGTH)
-    return means[0], means[1], float(np.sqrt(variance))
-
-
-def _odds(before: Fragment, after: Fragment, name: str, within: float, between: float, sigma: float) -> float:
-    """Logarithm of the odds that two fragments are one person, by their looks."""
-    if min(before.count, after.count) < LEAST_SIGHTS or between <= within:
-        return 0.0
-    difference = _difference(before.last_looks[name], after.first_looks[name], name)
-    odds = (between - within) * (between + within - 2 * difference) / (2 * sigma**2)
-    return float(np.clip(odds, -MOST_FOR_LOOKS, MOST_FOR_LOOKS))
-
-
-def _difference(first: np.ndarray, second: np.ndarray, name: str) -> float:
-    if name == "token":
-        return float(1 - first @ second / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-9))
-    return float(np.sqrt(((first - second) ** 2).mean()))
+    return float(error / 2 + np.log(sigma / PLACE_SIGMA)) - accepted
 
 
 def _size(box: np.ndarray) -> float:

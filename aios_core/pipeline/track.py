@@ -5,7 +5,8 @@ that fits best in place, size, 2-d joints, depth, pose, shape and the network's 
 weak ones for whom is left (ByteTrack; Zhang et al. 2022). Pose, shape and token are compared in units of how much they
 differ between frames of one person in this very clip, so that a cue that tells nobody apart has no say.
 
-Afterwards, fragments that begin where others ended are joined: a person hidden for a while, or back in the picture.
+People who come close may be confused, so numbers are new after every encounter. Afterwards fragments are joined (see
+`link`): a person after an encounter, hidden for a while, or back in the picture.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ VELOCITY_SECONDS = 0.15
 """Velocities are averaged over about so long."""
 SAME_BODY = 0.15
 """Overlap times keypoint similarity from which a new person is one more detection of somebody already there."""
-LOOK_SIGHTS = 15
+MARGIN = 2.0
+"""Numbers could have been confused where another assignment costs no more than this beyond the best."""
+LOOK_SECONDS = 0.5
+"""Errors in how people look keep their direction for about so long: more sights in that time say nothing new."""
 FIRST_NOISE = {"token": 0.05, "pose": 0.08, "shape": 0.3}
 LEAST_NOISE = {"token": 0.01, "pose": 0.02, "shape": 0.02}
 
@@ -56,17 +60,39 @@ class _Seen:
 
 
 @dataclass
+class Looks:
+    """How somebody looks while nobody else is close: means over half seconds."""
+
+    means: list[np.ndarray] = field(default_factory=list)
+    """(C,) each"""
+    sights: list[int] = field(default_factory=list)
+    """Sights in each mean."""
+    begun: float = -np.inf
+    """When the last half second began."""
+
+    def add(self, value: np.ndarray, time: float) -> None:
+        """One more sight."""
+        if time - self.begun >= LOOK_SECONDS:
+            self.means.append(np.zeros_like(value))
+            self.sights.append(0)
+            self.begun = time
+        self.sights[-1] += 1
+        self.means[-1] = self.means[-1] + (value - self.means[-1]) / self.sights[-1]
+
+
+@dataclass
 class Fragment:
-    """An unbroken stretch of one number, summed up: what it takes to say which fragments are one person."""
+    """A stretch of one number, summed up: what it takes to say which fragments are one person."""
 
     first: _Seen
     last: _Seen
     count: int = 0
-    first_looks: dict[str, np.ndarray] = field(default_factory=dict)
-    """Mean token and shape of the first LOOK_SIGHTS sights ..."""
-    last_looks: dict[str, np.ndarray] = field(default_factory=dict)
-    """... and the running mean of about so many last ones."""
+    looks: dict[str, Looks] = field(default_factory=lambda: {"token": Looks(), "shape": Looks()})
     first_velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    continues: int = 0
+    """The number that the tracker believes is the same person, before an encounter; 0 = none."""
+    met: frozenset[int] = frozenset()
+    """Numbers in that encounter."""
     shared: dict[int, int] = field(default_factory=dict)
     """Number of frames in which another number was seen on the same body, ..."""
     together: dict[int, int] = field(default_factory=dict)
@@ -81,6 +107,8 @@ class Tracker:
     fragments: dict[int, Fragment] = field(default_factory=dict)
     _seen: list[_Seen] = field(default_factory=list)
     _next_id: int = 1
+    _encounters: list[set[int]] = field(default_factory=list)
+    """Groups of numbers that were close to each other and have not parted yet."""
     _noise: dict[str, float] = field(default_factory=lambda: dict(FIRST_NOISE))
     """Typical difference between two frames of one person."""
 
@@ -95,16 +123,15 @@ class Tracker:
         if not len(people):
             return ids
         strong = people.scores >= birth_score
-        waiting = list(range(len(self._seen)))
         sights = _sights(people, time)
-        for group in (np.flatnonzero(strong), np.flatnonzero(~strong)):
-            pairs = self._assign(sights, waiting, group)
-            self._learn([self._seen[row] for row, _ in pairs], [sights[column] for _, column in pairs])
-            for row, column in pairs:
-                ids[column] = self._seen[row].id
-                self._seen[row] = _continued(self._seen[row], sights[column])
-                waiting.remove(row)
         same = same_body(people)
+        cost = pair_costs(self._seen, sights, self._noise)
+        pairs = _assigned(cost, strong)
+        before = list(self._seen)
+        self._learn([before[row] for row, _ in pairs], [sights[column] for _, column in pairs])
+        for row, column in pairs:
+            ids[column] = before[row].id
+            self._seen[row] = _continued(before[row], sights[column])
         better = (ids > 0)[None, :] | (people.scores[None, :] > people.scores[:, None])
         # New numbers go by place, not by order in the frame: shuffled detections give the same tracks.
         new = np.flatnonzero((ids == 0) & strong & ~(same & better).any(1))
@@ -112,40 +139,51 @@ class Tracker:
             ids[i], self._next_id = self._next_id, self._next_id + 1
             sights[i].id = int(ids[i])
             self._seen.append(sights[i])
-        self._sum_up([sights[i] for i in np.flatnonzero(ids)], same[np.ix_(ids > 0, ids > 0)])
+        self._part(_rivals(cost, pairs, [seen.id for seen in before], ids, same), {s.id: s for s in sights if s.id})
+        known = np.flatnonzero(ids)
+        self._sum_up([sights[i] for i in known], same[np.ix_(known, known)])
+        ids[known] = [sights[i].id for i in known]
         return ids
 
-    @property
-    def noise(self) -> dict[str, float]:
-        """Typical difference of token, pose and shape between two frames of one person."""
-        return dict(self._noise)
+    def _part(self, rivals: list[tuple[int, int]], here: dict[int, _Seen]) -> None:
+        """Give new numbers to those who could have been confused until now and no longer can.
+
+        rivals: pairs of numbers that could be confused in this frame; here: its sights by number.
+        """
+        known = {seen.id for seen in self._seen}
+        groups = [group & known for group in self._encounters]
+        for pair in map(set, rivals):
+            groups = [g for g in groups if not g & pair] + [pair.union(*(g for g in groups if g & pair))]
+        doubtful = {number for pair in rivals for number in pair}
+        self._encounters = []
+        for group in groups:
+            if group <= doubtful | (known - here.keys()):
+                self._encounters.append(group)
+                continue
+            rest = group - here.keys()
+            for number in sorted(group & here.keys()):
+                sight = here[number]
+                sight.id, self._next_id = self._next_id, self._next_id + 1
+                self.fragments[sight.id] = Fragment(sight, sight, continues=number, met=frozenset(group))
+                rest |= {sight.id} & ({sight.id} if number in doubtful else set())
+            if rest:
+                self._encounters.append(rest)
 
     def _sum_up(self, sights: list[_Seen], shared: np.ndarray) -> None:
+        close = set().union(*self._encounters)
         for i, sight in enumerate(sights):
             fragment = self.fragments.setdefault(sight.id, Fragment(sight, sight))
             fragment.last = sight
             fragment.count += 1
-            looks = {"token": sight.token, "shape": sight.shape}
-            for name, value in looks.items():
-                if fragment.count <= LOOK_SIGHTS:
-                    before = fragment.first_looks.get(name, 0)
-                    fragment.first_looks[name] = before + (value - before) / fragment.count
-                before = fragment.last_looks.get(name, 0)
-                fragment.last_looks[name] = before + (value - before) / min(fragment.count, LOOK_SIGHTS)
+            if sight.id not in close:
+                for name, value in (("token", sight.token), ("shape", sight.shape)):
+                    fragment.looks[name].add(value, sight.time)
             if sight.time - fragment.first.time <= 2 * VELOCITY_SECONDS:
                 fragment.first_velocity = sight.velocity
             for k, other in enumerate(sights):
                 if k != i:
                     fragment.together[other.id] = fragment.together.get(other.id, 0) + 1
                     fragment.shared[other.id] = fragment.shared.get(other.id, 0) + int(shared[i, k])
-
-    def _assign(self, sights: list[_Seen], rows: list[int], columns: np.ndarray) -> list[tuple[int, int]]:
-        """Pairs (place in _seen, detection) between those rows and columns that fit best and well enough."""
-        if not rows or not len(columns):
-            return []
-        cost = pair_costs([self._seen[row] for row in rows], [sights[c] for c in columns], self._noise)
-        pairs = zip(*linear_sum_assignment(np.minimum(cost, GATE)), strict=True)
-        return [(rows[r], int(columns[c])) for r, c in pairs if cost[r, c] < GATE]
 
     def _learn(self, before: list[_Seen], now: list[_Seen]) -> None:
         """Take in how much people differ from frame to frame."""
@@ -157,11 +195,50 @@ class Tracker:
             self._noise[name] *= float(np.exp(0.02 * np.clip(steps, -1, 1).sum()))
 
 
+def _assigned(cost: np.ndarray, strong: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (row, column) of costs (N, M) that fit best and well enough: strong columns first, then the others."""
+    pairs: list[tuple[int, int]] = []
+    for group in (np.flatnonzero(strong), np.flatnonzero(~strong)):
+        waiting = np.setdiff1d(np.arange(len(cost)), [row for row, _ in pairs])
+        rows, columns = linear_sum_assignment(np.minimum(cost[np.ix_(waiting, group)], GATE))
+        found = zip(waiting[rows].tolist(), group[columns].tolist(), strict=True)
+        pairs += [(row, column) for row, column in found if cost[row, column] < GATE]
+    return pairs
+
+
+def _rivals(
+    cost: np.ndarray, pairs: list[tuple[int, int]], numbers: list[int], ids: np.ndarray, same: np.ndarray
+) -> list[tuple[int, int]]:
+    """Pairs of numbers that costs (N, M) could nearly as well have given each other's sights.
+
+    numbers: (N) of the rows; ids: (M,) as given to the columns; same: (M, M) detections of one body are no rivals.
+    """
+    answer = []
+    found = dict(pairs)
+    for row, column in pairs:
+        for other in np.flatnonzero(cost[:, column] < GATE + MARGIN):
+            if other == row:
+                continue
+            margin = cost[other, column] - cost[row, column]
+            if other in found:
+                margin += min(cost[row, found[other]], GATE) - cost[other, found[other]]
+                if same[column, found[other]]:
+                    continue
+            if margin < MARGIN:
+                answer.append((numbers[row], numbers[other]))
+        for other in np.flatnonzero((ids > 0) & ~np.isin(ids, numbers)):
+            if not same[column, other] and cost[row, other] - cost[row, column] < MARGIN:
+                answer.append((numbers[row], int(ids[other])))
+    return answer
+
+
 def pair_costs(seen: list[_Seen], sights: list[_Seen], noise: dict[str, float]) -> np.ndarray:
     """(N, M) how badly sights fit people seen before, about half the sum of squared errors in standard deviations.
 
     Pairs that are too far apart for the gate already cost infinitely much.
     """
+    if not seen:
+        return np.zeros((0, len(sights)))
     waited = sights[0].time - np.array([s.time for s in seen])
     shift = np.stack([s.velocity for s in seen]) * waited[:, None]
     old_size, new_size = _sizes(seen), _sizes(sights)

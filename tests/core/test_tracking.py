@@ -10,7 +10,7 @@ from aios_core.pipeline.link import is_somebody, whole_people
 from aios_core.pipeline.people import FramePeople
 from aios_core.pipeline.track import Tracker
 from tests.mocaps import make_mocap
-from tests.tracking_scenes import DetectorNoise, Scene, circling, crossing, crowd, detect, entrances
+from tests.tracking_scenes import FAIR, DetectorNoise, Scene, circling, crossing, crowd, detect, entrances
 
 BIRTH_SCORE = 0.39
 SHORT_GAP_SECONDS = 0.5
@@ -62,26 +62,26 @@ def score(scene: Scene, noise: DetectorNoise, seed: int) -> IdentityScores:
 @pytest.mark.parametrize("make", [crossing, circling])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_nobody_is_swapped_where_people_cross(make, seed):
-    found = score(make(), DetectorNoise(), seed)
+    found = score(make(), FAIR, seed)
     assert found.identity_switches == 0
     assert found.idf1 > 0.96, "who is hidden keeps a closed gap, which counts against it"
 
 
 @pytest.mark.parametrize("make", [crossing, circling, entrances, lambda: crowd(5)])
 def test_with_a_tenth_of_detections_missing_identities_hold(make):
-    found = [score(make(), DetectorNoise(dropped=0.1), seed).idf1 for seed in range(2)]
+    found = [score(make(), replace(FAIR, dropped=0.1), seed).idf1 for seed in range(2)]
     assert np.mean(found) >= 0.95
 
 
 def test_people_who_leave_the_picture_are_known_again():
     scene = entrances()
-    frames = detect(scene, DetectorNoise(), 1)
+    frames = detect(scene, FAIR, 1)
     assert len({int(i) for row in tracked(scene, frames) for i in row if i}) == 4
 
 
 def test_shuffled_detections_give_the_same_tracks():
     scene = crowd(5, seconds=4)
-    frames = detect(scene, DetectorNoise(dropped=0.05), 0)
+    frames = detect(scene, replace(FAIR, dropped=0.05), 0)
     rng = np.random.default_rng(9)
     orders = [rng.permutation(len(people)) for people, _ in frames]
     shuffled = [(people.select(o), who[o]) for (people, who), o in zip(frames, orders, strict=True)]
@@ -91,7 +91,7 @@ def test_shuffled_detections_give_the_same_tracks():
 
 def test_a_mirrored_scene_gives_the_same_tracks():
     scene = circling(seconds=3)
-    frames = detect(scene, DetectorNoise(), 0)
+    frames = detect(scene, FAIR, 0)
 
     def flip(people):
         boxes = people.boxes_xyxy_px * [-1, 1, -1, 1] + [1280, 0, 1280, 0]
@@ -107,7 +107,7 @@ def test_a_mirrored_scene_gives_the_same_tracks():
 
 def test_reversed_video_gives_the_same_people():
     scene = circling(seconds=4)
-    frames = detect(scene, DetectorNoise(), 0)
+    frames = detect(scene, FAIR, 0)
     back = replace(scene, joints=scene.joints[:, ::-1], pose=scene.pose[:, ::-1])
     first, second = tracked(scene, frames), tracked(back, frames[::-1])[::-1]
     pairs = [(int(a), int(b)) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True) if a and b]
@@ -118,7 +118,7 @@ def test_reversed_video_gives_the_same_people():
 
 def test_twice_the_frame_rate_gives_the_same_people():
     for fps in (30.0, 60.0):
-        found = score(circling(fps=fps), DetectorNoise(), 0)
+        found = score(circling(fps=fps), FAIR, 0)
         assert found.identity_switches == 0
 
 
@@ -133,7 +133,7 @@ def test_a_second_sight_of_somebody_is_nobody_new():
 def test_a_hundred_people_take_less_than_ten_milliseconds_a_frame():
     import time
 
-    frames = [people for people, _ in detect(crowd(30, seconds=1.0), DetectorNoise(), 0)]
+    frames = [people for people, _ in detect(crowd(30, seconds=1.0), FAIR, 0)]
     # A hundred people of several such crowds side by side, far enough apart not to be mixed up.
     tracker, spent = Tracker(0.7), []
     for t, people in enumerate(frames):

@@ -1,0 +1,133 @@
+"""How much looks tell about who is who: the network's person token and the shape, as sums of half seconds.
+
+All of it is read off the clip itself: how much one person's looks change from half second to half second, in which
+directions, and how much people differ who are seen at the same time. Errors are taken to be Gaussian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from aios_core.pipeline.track import Fragment, Looks
+
+DIRECTIONS = {"token": 16, "shape": 3}
+"""In how many independent directions looks err."""
+MOST_FOR_LOOKS = 6.0
+"""No look weighs more than this, as a logarithm of odds."""
+SLOW_ERRORS = 4.0
+"""Variance of looks over a clip, in units of that between neighbouring half seconds, from which it is estimated."""
+PRIOR_STEPS = 60
+"""The guess that errors are as large in all directions counts like so many observed changes."""
+PRIOR_PAIRS, PRIOR_RATIO = 3.0, 4.0
+"""The guess that people's variance is so many times that of errors counts like so many observed pairs of people."""
+LEAST_HALVES = 0.33
+"""Half seconds that a single sight is worth."""
+LEAST_SIGHTS = 4
+"""A half second with fewer sights says nothing about changes."""
+LEAST_COMPARED = 2.0
+"""Half seconds of those whose difference says how much people differ."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The mean of how somebody looked, and over how many half seconds."""
+
+    mean: np.ndarray
+    count: float
+
+    def and_then(self, other: Look) -> Look:
+        """Both together."""
+        count = self.count + other.count
+        return Look((self.mean * self.count + other.mean * other.count) / max(count, 1e-9), count)
+
+    def without(self, other: Look) -> Look:
+        """This, without a part of it."""
+        count = self.count - other.count
+        if count < 1e-6:
+            return NOTHING
+        return Look((self.mean * self.count - other.mean * other.count) / count, count)
+
+
+NOTHING = Look(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How much one kind of look tells in a clip."""
+
+    name: str
+    scale: np.ndarray
+    """(C, C) after which errors are about as large in all directions."""
+    within: float
+    """Squared length of the error of half a second."""
+    between: float
+    """The same of a person's difference from the mean person."""
+
+    def look(self, fragment: Fragment) -> Look:
+        """A fragment's."""
+        looks = fragment.looks[self.name]
+        if not looks.means:
+            return NOTHING
+        sights = np.array(looks.sights)
+        count = float(np.minimum(sights / max(np.median(sights), 2), 1).sum())
+        return Look(self.scale @ np.average(looks.means, axis=0, weights=sights), max(count, LEAST_HALVES))
+
+    def odds(self, first: Look, second: Look) -> float:
+        """Logarithm of the odds that two looks are one person's; 0 where nothing is known."""
+        if not (first.count and second.count):
+            return 0.0
+        error = self.within * (1 / first.count + 1 / second.count)
+        ratio = 1 + 2 * self.between / error
+        off = float(((first.mean - second.mean) ** 2).sum()) / error
+        odds = DIRECTIONS[self.name] / 2 * (np.log(ratio) - off * (1 - 1 / ratio))
+        return float(np.clip(odds, -MOST_FOR_LOOKS, MOST_FOR_LOOKS))
+
+
+def telling(name: str, fragments: Mapping[int, Fragment]) -> Telling:
+    """What the fragments of a clip say about one kind of look."""
+    steps = [step for fragment in fragments.values() for step in _steps(fragment.looks[name])]
+    size = next((len(f.looks[name].means[0]) for f in fragments.values() if f.looks[name].means), 1)
+    scale = _whitening(np.array(steps).reshape(-1, size))
+    within = SLOW_ERRORS * float(np.mean([((scale @ step) ** 2).sum() for step in steps])) / 2 if steps else 1.0
+    found = Telling(name, scale, within, within)
+    between = [
+        (((a.mean - b.mean) ** 2).sum() - within * (1 / a.count + 1 / b.count)) / 2
+        for a, b in _pairs_at_one_time(found, fragments)
+    ]
+    total = sum(between) + PRIOR_PAIRS * PRIOR_RATIO * within
+    return Telling(name, scale, within, max(total / (len(between) + PRIOR_PAIRS), 1e-3 * within))
+
+
+def _steps(looks: Looks) -> list[np.ndarray]:
+    """Changes (C,) from half second to half second."""
+    means = [mean for mean, sights in zip(looks.means, looks.sights, strict=True) if sights >= LEAST_SIGHTS]
+    return [b - a for a, b in pairwise(means)]
+
+
+def _whitening(steps: np.ndarray) -> np.ndarray:
+    """(C, C) by the changes (K, C), drawn towards none."""
+    count, size = steps.shape
+    if not count:
+        return np.eye(size)
+    covariance = steps.T @ steps
+    share = PRIOR_STEPS / (PRIOR_STEPS + count)
+    usual = max(np.trace(covariance) / size, 1e-12)
+    values, axes = np.linalg.eigh((1 - share) * covariance / usual + share * np.eye(size))
+    return axes / np.sqrt(np.maximum(values, 1e-6)) @ axes.T
+
+
+def _pairs_at_one_time(told: Telling, fragments: Mapping[int, Fragment]) -> list[tuple[Look, Look]]:
+    """Looks of two people: fragments that were seen at the same time for long enough."""
+    known = sorted(fragments.values(), key=lambda f: f.first.time)
+    seen = [(fragment, look) for fragment in known if (look := told.look(fragment)).count >= LEAST_COMPARED]
+    answer = []
+    for i, (fragment, look) in enumerate(seen):
+        for other, others in seen[i + 1 :]:
+            if other.first.time >= fragment.last.time:
+                break
+            answer.append((look, others))
+    return answer
