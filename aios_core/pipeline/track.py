@@ -213,22 +213,18 @@ def _rivals(
 
     numbers: (N) of the rows; ids: (M,) as given to the columns; same: (M, M) detections of one body are no rivals.
     """
-    answer = []
-    found = dict(pairs)
-    for row, column in pairs:
-        for other in np.flatnonzero(cost[:, column] < GATE + MARGIN):
-            if other == row:
-                continue
-            margin = cost[other, column] - cost[row, column]
-            if other in found:
-                margin += min(cost[row, found[other]], GATE) - cost[other, found[other]]
-                if same[column, found[other]]:
-                    continue
-            if margin < MARGIN:
-                answer.append((numbers[row], numbers[other]))
-        for other in np.flatnonzero((ids > 0) & ~np.isin(ids, numbers)):
-            if not same[column, other] and cost[row, other] - cost[row, column] < MARGIN:
-                answer.append((numbers[row], int(ids[other])))
+    rows, columns = np.array(pairs, int).reshape(-1, 2).T
+    names, best = np.array(numbers, int), cost[rows, columns]
+    ours = np.minimum(cost[np.ix_(rows, columns)], GATE)
+    swapped = ours + ours.T - best[:, None] - best
+    first, second = np.nonzero(np.triu((swapped < MARGIN) & (ours < GATE) & ~same[np.ix_(columns, columns)], 1))
+    answer = list(zip(names[rows[first]].tolist(), names[rows[second]].tolist(), strict=True))
+    lost = np.setdiff1d(np.arange(len(names)), rows)
+    first, second = np.nonzero(cost[np.ix_(lost, columns)] < best + MARGIN)
+    answer += zip(names[lost[first]].tolist(), names[rows[second]].tolist(), strict=True)
+    new = np.setdiff1d(np.flatnonzero(ids), columns)
+    first, second = np.nonzero((cost[np.ix_(rows, new)] < best[:, None] + MARGIN) & ~same[np.ix_(columns, new)])
+    answer += zip(names[rows[first]].tolist(), ids[new[second]].tolist(), strict=True)
     return answer
 
 
