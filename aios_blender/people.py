@@ -221,6 +221,7 @@ def refine_options(settings: Any) -> list[str]:
     options = ["--smooth", f"{settings.smoothing:.3f}"]
     options += [] if settings.lock_feet else ["--no-foot-lock"]
     options += ["--level-camera"] if settings.level_camera else []
+    options += ["--fit"] if settings.fit_picture else []
     return options
 
 
@@ -262,7 +263,7 @@ class AIOS_PT_people(bpy.types.Panel):
         row.operator(AIOS_OT_merge_people.bl_idname, text="Merge")
         column = layout.column()
         column.use_property_split = True
-        for name in ("smoothing", "lock_feet", "level_camera"):
+        for name in ("smoothing", "lock_feet", "level_camera", "fit_picture"):
             column.prop(settings, name)
         layout.operator(AIOS_OT_refine.bl_idname, icon="MOD_SMOOTH")
         layout.operator(AIOS_OT_follow_camera.bl_idname, icon="CAMERA_DATA")

@@ -28,6 +28,10 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
     level_camera: bpy.props.BoolProperty(
         name="Level Camera", description="The camera was held level: do not look for its tilt in the footage"
     )
+    fit_picture: bpy.props.BoolProperty(
+        name="Fit to Picture",
+        description="Bring the bodies' joints onto the joints seen in the picture: some seconds a person",
+    )
     status: bpy.props.StringProperty(name="Status", options={"SKIP_SAVE"})
     progress: bpy.props.FloatProperty(name="Progress", min=0, max=1, options={"SKIP_SAVE"})
     is_running: bpy.props.BoolProperty(name="Running", options={"SKIP_SAVE"})

@@ -35,7 +35,7 @@ SHAPE_SPREAD = np.array([0.076, 0.023, 0.005, 0.017, 0.003, 0.015, 0.001, 0.005,
 COMMON_TOKEN, OWN_TOKEN = 0.78**0.5, 0.06**0.5
 """Lengths of what the tokens of all people share, and of what is a person's own."""
 TOKEN_ERROR_DECAY, OWN_TOKEN_DECAY = 1.2, 0.6
-"""A token's errors lie in few directions (their variance falls as the number of the direction to this power: as if there
+"""A token's errors lie in few directions (their variance falls as the direction's number to this power: as if there
 were 9), a person's own part in more."""
 
 
