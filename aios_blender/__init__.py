@@ -9,13 +9,13 @@ def register() -> None:
     """Called by Blender when the extension is enabled."""
     import bpy
 
-    from . import command_line, operators, panels, people, preferences, properties
+    from . import command_line, operators, properties, runtime
     from .export import operators as export_operators
 
-    for module in (properties, preferences, operators, export_operators, panels, people):
-        for cls in module.CLASSES:
-            bpy.utils.register_class(cls)
+    for cls in _classes():
+        bpy.utils.register_class(cls)
     properties.attach()
+    runtime.show_state()
     bpy.types.TOPBAR_MT_file_import.append(operators.draw_import_menu)
     bpy.types.TOPBAR_MT_file_export.append(export_operators.draw_export_menu)
     _registered_commands.append(bpy.utils.register_cli_command("aios", command_line.main_in_blender))
@@ -25,7 +25,7 @@ def unregister() -> None:
     """Called by Blender when the extension is disabled."""
     import bpy
 
-    from . import jobs, operators, panels, people, preferences, properties
+    from . import jobs, operators, properties
     from .export import operators as export_operators
 
     jobs.stop()
@@ -34,6 +34,17 @@ def unregister() -> None:
     bpy.types.TOPBAR_MT_file_export.remove(export_operators.draw_export_menu)
     bpy.types.TOPBAR_MT_file_import.remove(operators.draw_import_menu)
     properties.detach()
-    for module in (people, panels, export_operators, operators, preferences, properties):
-        for cls in reversed(module.CLASSES):
-            bpy.utils.unregister_class(cls)
+    for cls in reversed(_classes()):
+        bpy.utils.unregister_class(cls)
+
+
+def _classes() -> list[type]:
+    """Everything that Blender has to know, in the order in which it can."""
+    from . import jobs, operators, panels, people, preferences, properties, queue
+    from .export import operators as export_operators
+    from .runtime import operators as runtime_operators
+
+    modules = (
+        jobs, properties, preferences, runtime_operators, operators, export_operators, queue, panels, people,
+    )  # fmt: skip
+    return [cls for module in modules for cls in module.CLASSES]

@@ -8,10 +8,21 @@ from typing import Any
 
 import bpy
 
-from aios_core.client import Job
+from aios_core.client import FINAL_EVENTS, Job
 from aios_core.errors import AiosError
 
 PUMP_SECONDS = 0.2
+
+
+class AIOS_JobStatus(bpy.types.PropertyGroup):
+    """What runs now, or what came of what ran last; not saved in files."""
+
+    is_running: bpy.props.BoolProperty(name="Running")
+    status: bpy.props.StringProperty(name="Status")
+    progress: bpy.props.FloatProperty(name="Progress", min=0, max=1)
+    failed: bpy.props.BoolProperty(name="Failed")
+    has_runtime: bpy.props.BoolProperty(name="Runtime Ready")
+    runtime: bpy.props.StringProperty(name="Runtime", description="What there is of the runtime")
 
 
 @dataclass
@@ -19,7 +30,8 @@ class _Running:
     """A job and what follows it. Processes cannot be kept in Blender's data."""
 
     job: Job
-    then: Callable[[dict], None]
+    done: Callable[[dict], str | None]
+    ended: Callable[[dict], None]
 
 
 _running: list[_Running] = []
@@ -30,12 +42,17 @@ def is_busy() -> bool:
     return bool(_running)
 
 
-def start(settings: Any, job: Job, then: Callable[[dict], None]) -> None:
-    """Follow a job; `then` gets its "done" event, in Blender's main thread."""
-    _running.append(_Running(job, then))
-    settings.is_running = True
-    settings.status = "Starting"
-    if not bpy.app.background:
+def start(
+    window_manager: Any, job: Job, done: Callable[[dict], str | None], ended: Callable[[dict], None] = lambda _: None
+) -> None:
+    """Follow a job, in Blender's main thread.
+
+    `done` gets its "done" event and may return what to say of it; `ended` gets its last event, whatever that is.
+    """
+    _running.append(_Running(job, done, ended))
+    status = window_manager.aios_job
+    status.is_running, status.failed, status.progress, status.status = True, False, 0.0, "Starting"
+    if not bpy.app.background and not bpy.app.timers.is_registered(_pump_timer):
         bpy.app.timers.register(_pump_timer, first_interval=PUMP_SECONDS)
 
 
@@ -46,39 +63,48 @@ def cancel() -> None:
 
 
 def pump() -> bool:
-    """Take in what the job has said since the last call; True while it goes on."""
+    """Take in what the job has said since the last call; True while it, or one that followed it, goes on."""
     if not _running:
         return False
-    settings, running = bpy.context.scene.aios, _running[0]
+    status, running = bpy.context.window_manager.aios_job, _running[0]
+    last = None
     for event in running.job.poll():
-        show_event(settings, event)
-        if event["event"] == "done":
-            try:
-                running.then(event)
-            except AiosError as error:
-                settings.status = str(error)
-    if running.job.running:
+        show_event(status, event)
+        last = event if event["event"] in FINAL_EVENTS else last
+    if last is None:
         return True
-    settings.is_running = False
-    _running.clear()
-    return False
+    if last["event"] == "done":
+        try:
+            status.status = running.done(last) or status.status
+        except AiosError as error:
+            last = {"event": "error", "message": str(error)}
+            show_event(status, last)
+    status.is_running = False
+    _running.remove(running)
+    running.ended(last)
+    return bool(_running)
 
 
-def show_event(settings: Any, event: dict) -> None:
+def show_event(status: AIOS_JobStatus, event: dict) -> None:
     """Put an event of the worker into words for the panel."""
     kind = event["event"]
+    status.failed = kind == "error"
     if kind == "progress":
         total = event.get("total")
-        settings.progress = event["done"] / total if total else 0.0
-        left = f", {event['eta']:.0f} s left" if event.get("eta") is not None else ""
-        settings.status = (
-            f"{event['done']}/{total or '?'} frames, {event['fps']:.1f} a second{left}, {event['people']} people"
-        )
+        status.progress = event["done"] / total if total else 0.0
+        status.status = _progress_text(event, total)
     elif kind == "done":
-        settings.progress = 1.0
-        settings.status = f"{event['people']} people found"
+        status.progress = 1.0
+        status.status = f"{event['people']} people found"
     else:
-        settings.status = event.get("message", "Cancelled")
+        status.status = event.get("message", "Cancelled")
+
+
+def _progress_text(event: dict, total: int | None) -> str:
+    if "fps" not in event:
+        return event["stage"]
+    left = f", {event['eta']:.0f} s left" if event.get("eta") is not None else ""
+    return f"{event['done']}/{total or '?'} frames, {event['fps']:.1f} a second{left}, {event['people']} people"
 
 
 def stop() -> None:
@@ -94,6 +120,9 @@ def _pump_timer() -> float | None:
     going_on = pump()
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
+            if area.type in ("VIEW_3D", "CLIP_EDITOR", "PREFERENCES"):
                 area.tag_redraw()
     return PUMP_SECONDS if going_on else None
+
+
+CLASSES = (AIOS_JobStatus,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import bpy
@@ -10,6 +11,7 @@ from bpy_extras.io_utils import ImportHelper
 from aios_core.client import Job, estimate_command
 from aios_core.errors import AiosError
 
+from .footage import PICTURES, VIDEOS, clip_in_editor, footage_of
 from .jobs import cancel, is_busy, start
 from .people import chosen_body, refine_options
 from .preferences import preferences, runtime_python
@@ -64,36 +66,89 @@ class AIOS_OT_capture(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         """One capture at a time, and only with footage."""
         if is_busy():
-            cls.poll_message_set("A capture is running")
+            cls.poll_message_set("Something is running: wait for it or cancel it")
             return False
-        if not context.scene.aios.footage:
-            cls.poll_message_set("Choose the footage first")
+        try:
+            footage_of(context.scene.aios, context.scene)
+        except AiosError as error:
+            cls.poll_message_set(str(error))
             return False
         return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Start the worker process."""
+        settings = context.scene.aios
         try:
-            job = Job(capture_command(context.scene.aios))
+            job = Job(capture_command(settings, context.scene))
         except AiosError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        start(context.scene.aios, job, lambda event: build_file(event["output"], SceneSettings()))
+        scene = context.scene.name
+        start(context.window_manager, job, lambda event: build_captured(event, bpy.data.scenes[scene].aios))
         return {"FINISHED"}
 
 
+class AIOS_OT_use_clip(bpy.types.Operator):
+    """Take the clip that is open in this editor as the footage"""
+
+    bl_idname = "aios.use_clip"
+    bl_label = "Use This Clip"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """In a Movie Clip Editor that shows one."""
+        if clip_in_editor(context) is None:
+            cls.poll_message_set("Open a clip in this editor first")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Choose it."""
+        context.scene.aios.source, context.scene.aios.clip = "CLIP", clip_in_editor(context)
+        return {"FINISHED"}
+
+
+class AIOS_OT_drop_footage(bpy.types.Operator):
+    """Capture everybody in the video or picture that was dropped on the viewport"""
+
+    bl_idname = "aios.drop_footage"
+    bl_label = "Capture People (AiOS)"
+    bl_options = {"INTERNAL"}
+    filepath: bpy.props.StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Choose the footage and, if nothing stands in the way, start."""
+        context.scene.aios.source, context.scene.aios.footage = "FILE", self.filepath
+        return bpy.ops.aios.capture() if bpy.ops.aios.capture.poll() else {"FINISHED"}
+
+
+class AIOS_FH_footage(bpy.types.FileHandler):
+    """Videos and pictures dropped on a viewport."""
+
+    bl_idname = "AIOS_FH_footage"
+    bl_label = "Capture People (AiOS)"
+    bl_import_operator = "aios.drop_footage"
+    bl_file_extensions = ";".join(VIDEOS + PICTURES)
+
+    @classmethod
+    def poll_drop(cls, context: bpy.types.Context) -> bool:
+        """On a 3D viewport."""
+        return context.area is not None and context.area.type == "VIEW_3D"
+
+
 class AIOS_OT_cancel(bpy.types.Operator):
-    """Stop the running capture"""
+    """Stop what is running; a capture that is started again continues where it was"""
 
     bl_idname = "aios.cancel"
     bl_label = "Cancel"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """Only while a capture runs."""
+        """Only while something runs."""
         del context
         if not is_busy():
-            cls.poll_message_set("No capture is running")
+            cls.poll_message_set("Nothing is running")
         return is_busy()
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -108,14 +163,24 @@ def build_file(path: str, settings: SceneSettings):
     return build_take(bpy.path.abspath(path), chosen_body(), settings)
 
 
-def capture_command(settings) -> list[str]:
+def build_captured(event: dict, settings) -> str:
+    """Build what a capture has found, as one step of undo; what to say of it."""
+    built = build_file(event["output"], SceneSettings(with_mesh=settings.with_mesh, with_camera=settings.with_camera))
+    bpy.ops.ed.undo_push(message="Capture")
+    count = len(built.people)
+    return "; ".join([f"{count} {'person' if count == 1 else 'people'} found", *built.warnings])
+
+
+def capture_command(settings, scene) -> list[str]:
     """The command of the capture that the panel's settings describe; its Mocap lies in the add-on's own folder."""
     stored = preferences()
-    footage = bpy.path.abspath(settings.footage)
-    options = ["--threshold", f"{settings.threshold:.3f}"]
+    footage = footage_of(settings, scene)
+    options = ["--threshold", f"{settings.threshold:.3f}", "--step", str(settings.step)]
+    if settings.use_range:
+        options += ["--start", str(settings.first_frame - 1), "--stop", str(settings.last_frame)]
     options += refine_options(settings)
     options += ["--max-people", str(settings.max_people)] if settings.max_people else []
-    options += ["--weights", stored.weights] if stored and stored.weights else []
+    options += ["--weights", stored.chosen_weights()] if stored else []
     options += ["--body", bpy.path.abspath(stored.body)] if stored and stored.body else []
     return estimate_command(runtime_python(), footage, mocap_path(footage), options)
 
@@ -123,7 +188,8 @@ def capture_command(settings) -> list[str]:
 def mocap_path(footage: str) -> Path:
     """Where the Mocap of footage is kept: the extension's user folder."""
     folder = bpy.utils.extension_path_user(__package__, path="mocap", create=True)
-    return Path(folder) / f"{Path(footage).stem or 'capture'}.npz"
+    place = hashlib.sha256(footage.encode()).hexdigest()[:8]  # clips of one name in two folders are two clips
+    return Path(folder) / f"{Path(footage).stem.strip('#_.- ') or 'capture'}-{place}.npz"
 
 
 def draw_import_menu(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:
@@ -131,4 +197,6 @@ def draw_import_menu(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:
     menu.layout.operator(AIOS_OT_import_mocap.bl_idname, text=AIOS_OT_import_mocap.bl_label)
 
 
-CLASSES = (AIOS_OT_import_mocap, AIOS_OT_capture, AIOS_OT_cancel)
+CLASSES = (
+    AIOS_OT_import_mocap, AIOS_OT_capture, AIOS_OT_cancel, AIOS_OT_use_clip, AIOS_OT_drop_footage, AIOS_FH_footage,
+)  # fmt: skip

@@ -184,12 +184,12 @@ class _RefineOperator:
                 rebuild(take_of(again), output, chosen_body())
                 bpy.ops.ed.undo_push(message=label)
 
-        start(context.scene.aios, Job(command), built_again)
+        start(context.window_manager, Job(command), built_again)
         return {"FINISHED"}
 
 
 class AIOS_OT_refine(_RefineOperator, bpy.types.Operator):
-    """Smooth the take again with the settings above; the network is not needed"""
+    """Smooth the take again with the smoothing, feet, fit and camera settings above; the network is not needed"""
 
     bl_idname = "aios.refine"
     bl_label = "Smooth Again"
@@ -246,7 +246,7 @@ class AIOS_PT_people(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """One row a person, then what can be done."""
-        layout, settings = self.layout, context.scene.aios
+        layout = self.layout
         column = layout.column(align=True)
         for armature in armatures_of(take_of(context.active_object)):
             row = column.row(align=True)
@@ -261,10 +261,6 @@ class AIOS_PT_people(bpy.types.Panel):
         row = layout.row(align=True)
         row.operator(AIOS_OT_split_person.bl_idname, text="Split Here")
         row.operator(AIOS_OT_merge_people.bl_idname, text="Merge")
-        column = layout.column()
-        column.use_property_split = True
-        for name in ("smoothing", "lock_feet", "level_camera", "fit_picture"):
-            column.prop(settings, name)
         layout.operator(AIOS_OT_refine.bl_idname, icon="MOD_SMOOTH")
         layout.operator(AIOS_OT_follow_camera.bl_idname, icon="CAMERA_DATA")
 

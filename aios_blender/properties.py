@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
+
+from .jobs import AIOS_JobStatus
 
 
 class AIOS_CaptureSettings(bpy.types.PropertyGroup):
     """One capture."""
 
+    source: bpy.props.EnumProperty(
+        name="Source",
+        description="Where the footage comes from",
+        items=(
+            ("FILE", "File", "A picture, a sequence of pictures, or a video on disk"),
+            ("CLIP", "Movie Clip", "A clip that is loaded in this file, such as the one open in the Movie Clip Editor"),
+            ("CAMERA", "Camera Background", "The clip or picture behind the scene's camera"),
+        ),
+    )
     footage: bpy.props.StringProperty(
         name="Footage", description="A picture, a folder of pictures, or a video with people in it", subtype="FILE_PATH"
     )
+    clip: bpy.props.PointerProperty(name="Clip", description="The movie clip to capture", type=bpy.types.MovieClip)
+    use_range: bpy.props.BoolProperty(name="Range", description="Capture a part of the footage only")
+    first_frame: bpy.props.IntProperty(
+        name="First", description="First frame of the footage to look at, counted from 1", default=1, min=1
+    )
+    last_frame: bpy.props.IntProperty(name="Last", description="Last frame to look at", default=250, min=1)
+    step: bpy.props.IntProperty(
+        name="Step", description="Look at every so many frames; the frames between are interpolated", default=1, min=1,
+        max=100,
+    )  # fmt: skip
     threshold: bpy.props.FloatProperty(
         name="Threshold", description="Least confidence of a person: lower finds more people and more mistakes",
         default=0.3, min=0.01, max=0.99, subtype="FACTOR",
@@ -32,19 +55,51 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
         name="Fit to Picture",
         description="Bring the bodies' joints onto the joints seen in the picture: some seconds a person",
     )
-    status: bpy.props.StringProperty(name="Status", options={"SKIP_SAVE"})
-    progress: bpy.props.FloatProperty(name="Progress", min=0, max=1, options={"SKIP_SAVE"})
-    is_running: bpy.props.BoolProperty(name="Running", options={"SKIP_SAVE"})
+    with_mesh: bpy.props.BoolProperty(name="Skinned Meshes", description="Build a mesh for everybody", default=True)
+    with_camera: bpy.props.BoolProperty(
+        name="Camera", description="Build the matching camera, with the footage behind it", default=True
+    )
+
+
+class AIOS_QueuedClip(bpy.types.PropertyGroup):
+    """One clip of the queue; its name is where its footage is."""
+
+    settings: bpy.props.PointerProperty(type=AIOS_CaptureSettings)
+    state: bpy.props.EnumProperty(
+        name="State",
+        items=(
+            ("WAITING", "Waiting", "", "TIME", 0),
+            ("RUNNING", "Running", "", "PLAY", 1),
+            ("DONE", "Done", "", "CHECKMARK", 2),
+            ("FAILED", "Failed", "", "ERROR", 3),
+            ("CANCELLED", "Cancelled", "", "CANCEL", 4),
+        ),
+    )
+    message: bpy.props.StringProperty(name="Message", description="What came of it")
+
+
+def copy_settings(source: AIOS_CaptureSettings, target: AIOS_CaptureSettings) -> None:
+    """Make two captures' settings the same."""
+    for name in AIOS_CaptureSettings.__annotations__:
+        setattr(target, name, getattr(source, name))
 
 
 def attach() -> None:
-    """Give every scene its settings."""
+    """Give every scene its settings and its queue, and Blender the running job."""
     bpy.types.Scene.aios = bpy.props.PointerProperty(type=AIOS_CaptureSettings)
+    bpy.types.Scene.aios_queue = bpy.props.CollectionProperty(type=AIOS_QueuedClip)
+    bpy.types.Scene.aios_queue_index = bpy.props.IntProperty(name="Clip of the queue")
+    bpy.types.WindowManager.aios_job = bpy.props.PointerProperty(type=AIOS_JobStatus)
 
 
 def detach() -> None:
     """Take them away again."""
-    del bpy.types.Scene.aios
+    owners: tuple[tuple[Any, tuple[str, ...]], ...] = (
+        (bpy.types.Scene, ("aios", "aios_queue", "aios_queue_index")), (bpy.types.WindowManager, ("aios_job",)),
+    )  # fmt: skip
+    for owner, names in owners:
+        for name in names:
+            delattr(owner, name)
 
 
-CLASSES = (AIOS_CaptureSettings,)
+CLASSES = (AIOS_CaptureSettings, AIOS_QueuedClip)

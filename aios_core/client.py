@@ -49,6 +49,14 @@ def refine_command(
     ]  # fmt: skip
 
 
+def doctor_command(
+    python: str | os.PathLike, weights: str | os.PathLike = "open", body: str | os.PathLike = ""
+) -> list[str]:
+    """The command line of a job that checks a runtime, weights and a body; its "done" event has a "message"."""
+    command = [str(python), "-m", "aios_core", "doctor", "--progress", "json", "--weights", str(weights)]
+    return [*command, "--body", str(body)] if body else command
+
+
 class Job:
     """A running command that reports its progress as JSON lines."""
 

@@ -103,30 +103,56 @@ assert "torch" not in sys.modules
 bpy.ops.aios.import_mocap(filepath=sys.argv[2])
 print("people:", sum(o.type == "ARMATURE" for o in bpy.data.objects), flush=True)
 
+stored = bpy.context.preferences.addons[name].preferences
+assert bpy.context.window_manager.aios_job.runtime == "Not set up"
+assert not bpy.app.online_access and not bpy.ops.aios.setup_runtime.poll()
+stored.wheels_folder = sys.argv[3].rpartition("/")[0]
+assert bpy.ops.aios.setup_runtime.poll()
+try:
+    bpy.ops.aios.capture()
+except RuntimeError:
+    pass
+else:
+    raise AssertionError("a capture without a runtime")
+from bl_ext.user_default.aios_blender.runtime import bundled_package
+assert bundled_package().suffix == ".whl", bundled_package()
+
 import os, time
 from bl_ext.user_default.aios_blender import jobs
 os.environ["PYTHONPATH"] = sys.argv[4]  # the runtime's packages, not Blender's
-bpy.context.preferences.addons[name].preferences.python = sys.executable
-settings = bpy.context.scene.aios
-settings.footage, settings.threshold = sys.argv[3], 0.02
-assert bpy.ops.aios.capture() == {"FINISHED"}
-assert settings.is_running and not bpy.ops.aios.capture.poll()
+stored.python = sys.executable
+bpy.ops.aios.check_setup()
 while jobs.pump():
     time.sleep(0.1)
-print("captured:", settings.status, "camera" in " ".join(bpy.data.objects.keys()), flush=True)
+print("checked:", bpy.context.window_manager.aios_job.status, flush=True)
+settings, job = bpy.context.scene.aios, bpy.context.window_manager.aios_job
+settings.footage, settings.threshold = sys.argv[3], 0.02
+assert bpy.ops.aios.capture() == {"FINISHED"}
+assert job.is_running and not bpy.ops.aios.capture.poll()
+while jobs.pump():
+    time.sleep(0.1)
+print("captured:", job.status, "camera" in " ".join(bpy.data.objects.keys()), flush=True)
 
 settings.footage = "/no/such/clip.mp4"
 bpy.ops.aios.capture()
 while jobs.pump():
     time.sleep(0.1)
-print("refused:", settings.status, flush=True)
+print("refused:", job.status, flush=True)
 
 settings.footage = sys.argv[3]
 bpy.ops.aios.capture()
 bpy.ops.aios.cancel()
 while jobs.pump():
     time.sleep(0.1)
-print("ended:", settings.status, settings.is_running, flush=True)
+print("ended:", job.status, job.is_running, flush=True)
+
+for footage in ("/no/such/clip.mp4", sys.argv[3]):
+    settings.footage = footage
+    bpy.ops.aios.queue_clip()
+assert bpy.ops.aios.run_queue() == {"FINISHED"}
+while jobs.pump():
+    time.sleep(0.1)
+print("queue:", [(c.state, c.message) for c in bpy.context.scene.aios_queue], flush=True)
 os._exit(0)
 """
 
@@ -146,7 +172,9 @@ def test_the_zip_validates_installs_imports_and_captures(tmp_path):
     )  # fmt: skip
     said = result.stdout + result.stderr
     assert "people: 2" in said, said
-    assert "people found True" in said, said
+    assert "checked: Ready: " in said, said
+    assert "found True" in said, said
+    assert "queue: [('FAILED', 'No such footage: /no/such/clip.mp4.'), ('DONE'," in said, said
     assert "refused: No such footage: /no/such/clip.mp4." in said, said
     assert "ended: Cancelled False" in said, said
 

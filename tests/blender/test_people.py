@@ -98,7 +98,7 @@ def test_smoothing_again_runs_in_the_runtime_and_rebuilds(take, monkeypatch):
     refined = mocap_file.load(take_of(None).path)
     assert take_of(None).path.name == "clip.v2.npz"
     assert len(refined.tracks) == len(armatures_of(take_of(None))) == 2
-    assert not bpy.context.scene.aios.is_running
+    assert not bpy.context.window_manager.aios_job.is_running
 
 
 def test_a_camera_of_blenders_own_gives_its_path_in_film_axes(take):

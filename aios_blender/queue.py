@@ -1,0 +1,204 @@
+"""A queue of clips, captured one after the other while Blender is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy_extras.io_utils import ImportHelper
+
+from aios_core.client import Job
+from aios_core.errors import AiosError
+
+from .footage import PICTURES, VIDEOS, footage_of
+from .jobs import is_busy, start
+from .operators import build_captured, capture_command
+from .properties import copy_settings
+
+
+def waiting(scene: Any) -> list[Any]:
+    """The clips of a scene's queue whose turn is to come."""
+    return [clip for clip in scene.aios_queue if clip.state == "WAITING"]
+
+
+def enqueue(scene: Any, footage: str, settings: Any) -> Any:
+    """Add a clip to the queue, with a copy of these settings."""
+    clip = scene.aios_queue.add()
+    copy_settings(settings, clip.settings)
+    clip.settings.source, clip.settings.footage = "FILE", footage
+    clip.name = footage
+    scene.aios_queue_index = len(scene.aios_queue) - 1
+    return clip
+
+
+def run_next(scene: Any) -> bool:
+    """Start the next waiting clip that can be started; whether there was one."""
+    for clip in waiting(scene):
+        try:
+            command = capture_command(clip.settings, scene)
+        except AiosError as error:
+            clip.state, clip.message = "FAILED", str(error)
+            continue
+        clip.state, clip.message = "RUNNING", ""
+        _follow(scene.name, clip.name, Job(command))
+        return True
+    return False
+
+
+def _follow(scene_name: str, clip_name: str, job: Job) -> None:
+    """Names, because undo may put other data in the place of what a reference points at."""
+
+    def found() -> tuple[Any, Any]:
+        scene = bpy.data.scenes.get(scene_name)
+        clips = scene.aios_queue if scene else ()
+        return scene, next((c for c in clips if c.name == clip_name and c.state == "RUNNING"), None)
+
+    def done(event: dict) -> str | None:
+        _, clip = found()
+        return build_captured(event, clip.settings) if clip else None
+
+    def ended(event: dict) -> None:
+        scene, clip = found()
+        states = {"done": "DONE", "cancelled": "CANCELLED"}
+        if clip is not None:
+            clip.state = states.get(event["event"], "FAILED")
+            people = f"{event['people']} people" if event["event"] == "done" else ""
+            clip.message = event.get("message", people)
+        if scene is not None and event["event"] != "cancelled":
+            run_next(scene)
+
+    start(bpy.context.window_manager, job, done, ended)
+
+
+class AIOS_OT_queue_clip(bpy.types.Operator):
+    """Put the footage chosen above into the queue, with the settings above"""
+
+    bl_idname = "aios.queue_clip"
+    bl_label = "Add to Queue"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Add one clip."""
+        settings = context.scene.aios
+        try:
+            enqueue(context.scene, footage_of(settings, context.scene), settings)
+        except AiosError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class AIOS_OT_queue_files(bpy.types.Operator, ImportHelper):
+    """Choose many videos and pictures at once and put each into the queue, with the settings above"""
+
+    bl_idname = "aios.queue_files"
+    bl_label = "Add Files"
+    bl_options = {"REGISTER", "UNDO"}
+    filter_glob: bpy.props.StringProperty(
+        default=";".join(f"*{suffix}" for suffix in VIDEOS + PICTURES), options={"HIDDEN"}
+    )
+    directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"HIDDEN"})
+    files: bpy.props.CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Add them all."""
+        paths = [str(Path(self.directory) / file.name) for file in self.files if file.name] or [self.filepath]
+        for path in paths:
+            enqueue(context.scene, path, context.scene.aios)
+        self.report({"INFO"}, f"{len(paths)} clips in the queue")
+        return {"FINISHED"}
+
+
+class AIOS_OT_unqueue(bpy.types.Operator):
+    """Take the chosen clip out of the queue"""
+
+    bl_idname = "aios.unqueue"
+    bl_label = "Remove from Queue"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """With a chosen clip that is not running."""
+        scene = context.scene
+        if not 0 <= scene.aios_queue_index < len(scene.aios_queue):
+            cls.poll_message_set("The queue is empty")
+            return False
+        if scene.aios_queue[scene.aios_queue_index].state == "RUNNING":
+            cls.poll_message_set("This clip is being captured: cancel it first")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Remove it."""
+        scene = context.scene
+        scene.aios_queue.remove(scene.aios_queue_index)
+        scene.aios_queue_index = max(0, min(scene.aios_queue_index, len(scene.aios_queue) - 1))
+        return {"FINISHED"}
+
+
+class AIOS_OT_requeue(bpy.types.Operator):
+    """Let clips that failed or were cancelled wait for their turn again; what they have already is kept"""
+
+    bl_idname = "aios.requeue"
+    bl_label = "Try Failed Again"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """With such clips."""
+        if not any(clip.state in ("FAILED", "CANCELLED") for clip in context.scene.aios_queue):
+            cls.poll_message_set("No clip has failed")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Make them wait."""
+        for clip in context.scene.aios_queue:
+            if clip.state in ("FAILED", "CANCELLED"):
+                clip.state, clip.message = "WAITING", ""
+        return {"FINISHED"}
+
+
+class AIOS_OT_run_queue(bpy.types.Operator):
+    """Capture the waiting clips one after the other; Blender stays usable meanwhile"""
+
+    bl_idname = "aios.run_queue"
+    bl_label = "Run Queue"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """With waiting clips, while nothing runs."""
+        if is_busy():
+            cls.poll_message_set("Something is running: wait for it or cancel it")
+            return False
+        if not waiting(context.scene):
+            cls.poll_message_set("No clip is waiting")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Start the first."""
+        for clip in context.scene.aios_queue:
+            if clip.state == "RUNNING":  # of a session that has ended
+                clip.state = "WAITING"
+        if not run_next(context.scene):
+            self.report({"ERROR"}, context.scene.aios_queue[0].message or "No clip could be started.")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class AIOS_UL_queue(bpy.types.UIList):
+    """The queue: a clip and its state in a row."""
+
+    def draw_item(self, _context, layout, _data, item, _icon, _active_data, _active_property, _index=0, _flags=0):
+        """One clip."""
+        icon = bpy.types.UILayout.enum_item_icon(item, "state", item.state)
+        row = layout.row(align=True)
+        row.label(text=Path(item.name).name, icon_value=icon)
+        row.label(text=item.message)
+
+
+CLASSES = (
+    AIOS_OT_queue_clip, AIOS_OT_queue_files, AIOS_OT_unqueue, AIOS_OT_requeue, AIOS_OT_run_queue, AIOS_UL_queue,
+)  # fmt: skip
