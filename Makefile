@@ -7,7 +7,11 @@ FOOTAGE := examples/footage
 # Further Blender versions that `make test-blender` runs the scene tests on; the bpy in constraints.txt is in `make test`.
 BLENDER_VERSIONS ?= 4.2.23 5.0.1
 
-.PHONY: demo test test-blender extension bench bench-tracking lint clean
+# `make test-gui`: Debian releases whose Blender is opened in a window, where they are installed, and what they share.
+GUI_SUITES ?= trixie sid
+GUI_ROOT ?= /var/tmp/aios-gui
+
+.PHONY: demo test test-blender test-gui extension bench bench-tracking lint clean
 
 demo: $(VENV)/ready
 	mkdir -p out
@@ -24,6 +28,18 @@ test-blender:
 		$(PYTHON) -m venv $(VENV)-bpy-$$version && \
 		$(VENV)-bpy-$$version/bin/python -m pip install -q bpy==$$version numpy==1.26.4 pytest hypothesis && \
 		$(VENV)-bpy-$$version/bin/python -m pytest -p no:cacheprovider tests/blender/test_scene.py || exit 1; \
+	done
+
+# Needs root and debootstrap. The pictures of every window are left in out/gui-*.
+test-gui: extension
+	for suite in $(GUI_SUITES); do \
+		root=$(GUI_ROOT)-$$suite; export SHARED="$(CURDIR) $$($(BIN)/python -c 'import sys; print(sys.base_prefix)')"; \
+		[ -x $$root/usr/bin/blender ] || tools/windowed_blender.sh install $$suite $$root || exit 1; \
+		rm -rf $$root/t && mkdir -p $$root/t/out out/gui-$$suite && cp dist/aios_blender-*.zip $$root/t/aios.zip && \
+		tools/windowed_blender.sh run $$root tests/gui/click_through.py /t/aios.zip \
+			$(CURDIR)/$(FOOTAGE)/plaza.mp4 $(CURDIR)/$(BIN)/python /t/out; \
+		cp $$root/t/out/* out/gui-$$suite/; tools/windowed_blender.sh unmount $$root; \
+		grep -q '"error": null' out/gui-$$suite/result.json || { cat out/gui-$$suite/result.json; exit 1; }; \
 	done
 
 extension: $(VENV)/ready

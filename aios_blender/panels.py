@@ -11,6 +11,11 @@ from .preferences import preferences
 from .queue import AIOS_OT_queue_clip, AIOS_OT_queue_files, AIOS_OT_requeue, AIOS_OT_run_queue, AIOS_OT_unqueue
 from .runtime.operators import AIOS_OT_check_setup, AIOS_OT_remove_runtime, AIOS_OT_setup_runtime
 
+EXPLANATION = (
+    "Captures run outside Blender, in a Python of their own with PyTorch. Setting it up downloads 0.3 to 3 GB into "
+    "this add-on's user folder; nothing is installed into Blender."
+)
+
 
 def draw_runtime(layout: Any, context: bpy.types.Context, stored: Any) -> None:
     """What captures run in, and how to get it."""
@@ -18,9 +23,9 @@ def draw_runtime(layout: Any, context: bpy.types.Context, stored: Any) -> None:
     box = layout.box()
     box.label(text=f"Runtime: {job.runtime}", icon="CHECKMARK" if job.has_runtime else "INFO")
     if not job.has_runtime:
-        column = box.column(align=True)
-        column.label(text="Captures run outside Blender, in a Python with PyTorch.")
-        column.label(text="Set-up downloads 0.3 to 3 GB into this add-on's user folder.")
+        draw_text(box, context, EXPLANATION)
+        if not bpy.app.online_access and not stored.wheels_folder:
+            box.prop(context.preferences.system, "use_online_access")
     box.operator(AIOS_OT_setup_runtime.bl_idname, text="Repair Runtime" if job.has_runtime else "Set Up Runtime")
     column = box.column()
     column.use_property_split = True
@@ -32,7 +37,7 @@ def draw_runtime(layout: Any, context: bpy.types.Context, stored: Any) -> None:
     row.operator(AIOS_OT_remove_runtime.bl_idname)
 
 
-def draw_models(layout: Any, stored: Any) -> None:
+def draw_models(layout: Any, context: bpy.types.Context, stored: Any) -> None:
     """Weights and body, with what their licences say in plain words."""
     box = layout.box()
     column = box.column()
@@ -40,24 +45,37 @@ def draw_models(layout: Any, stored: Any) -> None:
     column.prop(stored, "weights_kind")
     if stored.weights_kind == "aios":
         column.prop(stored, "weights")
-        column.label(text="The published AiOS checkpoint is your own download from its authors' page,")
-        column.label(text="for non-commercial use only. It predicts SMPL-X: choose your SMPL-X file too.")
+        draw_text(
+            box, context,
+            "The published AiOS checkpoint is your own download from its authors' page, for non-commercial use only. "
+            "It predicts SMPL-X: choose your SMPL-X file too.",
+        )  # fmt: skip
     else:
-        column.label(text="Open weights and body may be used for anything, also commercially.")
+        draw_text(box, context, "The open weights may be used for anything, also commercially.")
+    column = box.column()
+    column.use_property_split = True
     column.prop(stored, "body")
     if stored.body:
-        column.label(text="SMPL-X is your own download, for non-commercial use only.")
+        draw_text(box, context, "SMPL-X is your own download from its authors' page, for non-commercial use only.")
 
 
 def draw_job(layout: Any, context: bpy.types.Context) -> None:
     """What runs now, or what came of what ran last."""
     job = context.window_manager.aios_job
     if job.is_running:
-        layout.progress(factor=job.progress, text=job.status)
+        layout.progress(factor=job.progress, text=f"{job.progress:.0%}")
+        draw_text(layout, context, job.status)
         layout.operator(AIOS_OT_cancel.bl_idname, icon="X")
         return
-    for i, line in enumerate(wrapped(job.status, max(context.region.width // 8, 20) if context.region else 60)):
-        layout.label(text=line, icon="ERROR" if job.failed and i == 0 else "NONE")
+    draw_text(layout, context, job.status, "ERROR" if job.failed else "NONE")
+
+
+def draw_text(layout: Any, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
+    """A text in as many lines as the region's width takes."""
+    letter = 6.5 * context.preferences.system.ui_scale
+    column = layout.column(align=True)
+    for i, line in enumerate(wrapped(text, max(int((context.region.width - 60) / letter), 20))):
+        column.label(text=line, icon=icon if i == 0 else "NONE")
 
 
 def wrapped(text: str, width: int) -> list[str]:

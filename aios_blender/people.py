@@ -261,6 +261,8 @@ class AIOS_PT_people(bpy.types.Panel):
         row = layout.row(align=True)
         row.operator(AIOS_OT_split_person.bl_idname, text="Split Here")
         row.operator(AIOS_OT_merge_people.bl_idname, text="Merge")
+        if context.active_object is not None and context.active_object.type == "ARMATURE":
+            layout.row().prop(context.active_object.data, "pose_position", expand=True)
         layout.operator(AIOS_OT_refine.bl_idname, icon="MOD_SMOOTH")
         layout.operator(AIOS_OT_follow_camera.bl_idname, icon="CAMERA_DATA")
 

@@ -70,7 +70,7 @@ class AIOS_AddonPreferences(bpy.types.AddonPreferences):
 
         draw_runtime(self.layout, context, self)
         draw_job(self.layout, context)
-        draw_models(self.layout, self)
+        draw_models(self.layout, context, self)
 
 
 def preferences() -> AIOS_AddonPreferences | None:

@@ -73,9 +73,17 @@ def rebuild(take: Take, path: Path, body: BodyModel) -> BuiltScene:
     scene_camera = bpy.context.scene.camera
     owned = scene_camera is not None and scene_camera.name in take.collection.all_objects
     mocap.load(path)  # nothing is removed for a file that cannot be read
+    active = bpy.context.view_layer.objects.active
+    selected = [a["aios_track"] for a in armatures_of(take) if a.select_get()]
+    selected += [active["aios_track"]] if active is not None and active in armatures_of(take) else []
     remove(take)
     built = build_take(path, body, settings)
     built.collection.name = name
+    for armature in (person.armature for person in built.people):
+        if armature["aios_track"] in selected and armature.name in bpy.context.view_layer.objects:
+            armature.select_set(True)
+            if armature["aios_track"] == selected[-1]:
+                bpy.context.view_layer.objects.active = armature
     if owned and built.camera is not None:
         bpy.context.scene.camera = built.camera
     return built

@@ -19,6 +19,7 @@ from .install import READY, environment_python
 
 EXTENSION = __package__.removesuffix(".runtime")
 HERE = Path(__file__).parent
+NOT_SET_UP = "Not set up"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def state_of(folder: Path) -> RuntimeState:
         ready = json.loads((folder / READY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         started = (folder / "setup.log").exists()
-        return RuntimeState(False, "Set-up was not finished" if started else "Not set up")
+        return RuntimeState(False, "Set-up was not finished" if started else NOT_SET_UP)
     home = _home(folder)
     if not environment_python(folder).exists() or home is None or not home.exists():
         return RuntimeState(False, "Needs repair: the Python it was built with is gone")

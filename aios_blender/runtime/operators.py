@@ -9,7 +9,7 @@ from aios_core.errors import AiosError
 
 from ..jobs import is_busy, start
 from ..preferences import preferences, runtime_python
-from . import remove_runtime, runtime_folder, setup_command, show_state
+from . import NOT_SET_UP, remove_runtime, runtime_folder, setup_command, show_state
 
 
 def _is_idle(cls: type) -> bool:
@@ -61,9 +61,13 @@ class AIOS_OT_remove_runtime(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """When nothing runs in it."""
-        del context
-        return _is_idle(cls)
+        """When there is one and nothing runs in it."""
+        if not _is_idle(cls):
+            return False
+        if context.window_manager.aios_job.runtime == NOT_SET_UP:
+            cls.poll_message_set("There is no runtime")
+            return False
+        return True
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Ask first."""
@@ -89,9 +93,13 @@ class AIOS_OT_check_setup(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """When nothing runs."""
-        del context
-        return _is_idle(cls)
+        """With something to start, while nothing runs."""
+        if not _is_idle(cls):
+            return False
+        if not (context.window_manager.aios_job.has_runtime or preferences().python):
+            cls.poll_message_set("Set up the runtime or choose an existing Python first")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Run `aios doctor` on what is chosen."""

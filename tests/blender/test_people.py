@@ -45,6 +45,7 @@ def test_renaming_and_deleting_rebuild_the_take_from_a_new_file(take):
     activate(2)
     assert bpy.ops.aios.rename_person(name="Bea") == {"FINISHED"}
     assert names() == ["Person 1", "Bea"]
+    assert people.active_person(bpy.context)["aios_track"] == 2, "who was chosen stays chosen"
     activate(1)
     assert bpy.ops.aios.delete_person() == {"FINISHED"}
     assert names() == ["Bea"]

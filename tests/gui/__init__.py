@@ -1,0 +1,1 @@
+"""A windowed Blender, used as people use it: `make test-gui`."""
