@@ -26,8 +26,15 @@ CAPTURE_FIELDS = (
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the commands that turn footage into people."""
     run = commands.add_parser("run", help="footage to a .blend with every person rigged and keyframed")
-    _add_footage(run)
-    run.add_argument("-o", "--output", required=True, help="the .blend to write; the Mocap (.npz) is kept beside it")
+    _add_footage(run, many=True)
+    run.add_argument(
+        "-o", "--output", required=True,
+        help="the .blend to write, the Mocap (.npz) is kept beside it; for several clips a folder, to which a run that "
+        "broke off comes back",
+    )  # fmt: skip
+    run.add_argument("--shard", metavar="I/N", help="of several clips only the I-th of every N, for one of N workers")
+    run.add_argument("--devices", metavar="LIST", help="a worker for each of these: cuda:0,cuda:1")
+    run.add_argument("--no-blend", action="store_true", help="of several clips only the Mocap files")
     run.add_argument("--preview", help="also draw the people over the footage into this .png, .jpg or .mp4")
     run.add_argument("--blender", help="Blender's executable (default: this Python's bpy, else `blender` on PATH)")
     run.set_defaults(run=run_footage)
@@ -58,8 +65,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     preview.set_defaults(run=preview_mocap)
 
 
-def _add_footage(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("footage", help="an image, a folder or pattern (shot_####.png) of images, or a video")
+def _add_footage(parser: argparse.ArgumentParser, many: bool = False) -> None:
+    kinds = "an image, a folder or pattern (shot_####.png) of images, or a video"
+    parser.add_argument("footage", nargs="+" if many else None, help=f"{kinds}{'; several of them' if many else ''}")
     parser.add_argument("--weights", default="open", help="'open', 'aios' or a weights file (see `aios weights list`)")
     parser.add_argument("--body", help="body model file (default: the open body; see `aios body list`)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: the best there is)")
@@ -89,8 +97,11 @@ def _capture_config(options: argparse.Namespace):
     return CaptureConfig(**given, refine=refine_config(options))
 
 
-def run_footage(options: argparse.Namespace) -> None:
-    """Footage to Mocap, preview and .blend."""
+def run_footage(options: argparse.Namespace) -> int:
+    """Footage to Mocap, preview and .blend; several clips one after the other (see `batch`)."""
+    if len(options.footage) > 1 or options.shard or options.devices or Path(options.output).is_dir():
+        return run_clips(options)
+    (options.footage,) = options.footage
     output = _checked_output(options.output, (".blend",))
     mocap_path = check_writable(output.with_suffix(".npz"))
     preview = _checked_output(options.preview, PREVIEW_SUFFIXES) if options.preview else None
@@ -99,6 +110,35 @@ def run_footage(options: argparse.Namespace) -> None:
     if preview is not None:
         draw(mocap_path, preview, options.footage, options.body)
     import_into_blender(blender, mocap_path, output, options.body, options.footage)
+    return 0
+
+
+def run_clips(options: argparse.Namespace) -> int:
+    """Several clips into a folder; 2 if one of them failed.
+
+    Raises:
+        AiosError: the output is no folder, or the shard or the devices make no sense.
+    """
+    from dataclasses import asdict
+
+    from aios_core.batch import capture_clips, checked_folder, shard_of, start_workers, sum_up
+
+    if Path(options.output).suffix == ".blend" or options.preview:
+        raise AiosError("Several clips need a folder as their output, and no --preview.")
+    folder, shard = checked_folder(options.output), shard_of(options.shard)
+    if options.devices:
+        return start_workers(sys.argv[1:], options.devices)
+    blender = None if options.no_blend else blender_command(options.blender)
+    settings = asdict(_capture_config(options)) | {"blend": not options.no_blend}
+
+    def capture(clip: str, mocap_path: Path) -> int:
+        options.footage = clip
+        people = _estimate(options, mocap_path)
+        if blender is not None:
+            import_into_blender(blender, mocap_path, mocap_path.with_suffix(".blend"), options.body, clip)
+        return people
+
+    return sum_up(capture_clips(options.footage, folder, settings, capture, shard, options.fresh))
 
 
 def estimate_footage(options: argparse.Namespace) -> None:
@@ -134,7 +174,8 @@ def _checked_output(path: str, suffixes: tuple[str, ...]) -> Path:
     return check_writable(path)
 
 
-def _estimate(options: argparse.Namespace, output: Path) -> None:
+def _estimate(options: argparse.Namespace, output: Path) -> int:
+    """Write the Mocap of the footage; the number of people."""
     reporter = REPORTERS[options.progress]()
     options.report_error = reporter.error
     config = _capture_config(options)
@@ -148,6 +189,7 @@ def _estimate(options: argparse.Namespace, output: Path) -> None:
     finally:
         reporter.close()
     reporter.done(str(output), len(found.tracks))
+    return len(found.tracks)
 
 
 def _print_people(options: argparse.Namespace) -> None:

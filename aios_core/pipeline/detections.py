@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from typing import IO
 import numpy as np
 
 from aios_core.errors import OutputError
-from aios_core.output import whole_file
+from aios_core.output import locked_file, whole_file
 from aios_core.pipeline.people import FramePeople
 
 CHUNK_FRAMES = 128
@@ -124,7 +123,7 @@ def open_run(
     """
     try:
         folder.mkdir(exist_ok=True)
-        lock = _locked(folder / "lock")
+        lock = locked_file(folder / "lock")
     except OSError as error:
         raise OutputError(f"Cannot write {folder}: {error.strerror or error}.") from error
     if lock is None:
@@ -199,21 +198,3 @@ def _stated(path: Path) -> object:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-
-
-def _locked(path: Path) -> IO | None:
-    """The file, locked until it is closed or this process ends; None if another process holds it."""
-    file = open(path, "a+b")  # noqa: SIM115 (held for as long as the run is)
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file

@@ -120,4 +120,8 @@ def test_a_dropped_file_becomes_the_footage(scene):
 def test_long_texts_are_broken_into_lines_that_fit():
     text = "a word and a-word-that-is-too-long-for-a-line end"
     lines = wrapped(text, 12)
-    assert " ".join(lines) == text and lines[0] == "a word and" and all(len(line) <= 12 or " " not in line for line in lines)
+    assert (
+        " ".join(lines) == text
+        and lines[0] == "a word and"
+        and all(len(line) <= 12 or " " not in line for line in lines)
+    )
