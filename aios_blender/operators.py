@@ -175,14 +175,19 @@ def capture_command(settings, scene) -> list[str]:
     """The command of the capture that the panel's settings describe; its Mocap lies in the add-on's own folder."""
     stored = preferences()
     footage = footage_of(settings, scene)
+    options = capture_options(settings)
+    options += ["--weights", stored.chosen_weights()] if stored else []
+    options += ["--body", bpy.path.abspath(stored.body)] if stored and stored.body else []
+    return estimate_command(runtime_python(), footage, mocap_path(footage), options)
+
+
+def capture_options(settings) -> list[str]:
+    """Options of `aios estimate` and `aios run` for the panel's settings."""
     options = ["--threshold", f"{settings.threshold:.3f}", "--step", str(settings.step)]
     if settings.use_range:
         options += ["--start", str(settings.first_frame - 1), "--stop", str(settings.last_frame)]
     options += refine_options(settings)
-    options += ["--max-people", str(settings.max_people)] if settings.max_people else []
-    options += ["--weights", stored.chosen_weights()] if stored else []
-    options += ["--body", bpy.path.abspath(stored.body)] if stored and stored.body else []
-    return estimate_command(runtime_python(), footage, mocap_path(footage), options)
+    return [*options, *(["--max-people", str(settings.max_people)] if settings.max_people else [])]
 
 
 def mocap_path(footage: str) -> Path:

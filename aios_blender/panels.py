@@ -8,7 +8,14 @@ import bpy
 
 from .operators import AIOS_OT_cancel, AIOS_OT_capture, AIOS_OT_import_mocap, AIOS_OT_use_clip
 from .preferences import preferences
-from .queue import AIOS_OT_queue_clip, AIOS_OT_queue_files, AIOS_OT_requeue, AIOS_OT_run_queue, AIOS_OT_unqueue
+from .queue import (
+    AIOS_OT_queue_clip,
+    AIOS_OT_queue_files,
+    AIOS_OT_requeue,
+    AIOS_OT_run_queue,
+    AIOS_OT_submit_queue,
+    AIOS_OT_unqueue,
+)
 from .runtime.operators import AIOS_OT_check_setup, AIOS_OT_remove_runtime, AIOS_OT_setup_runtime
 
 EXPLANATION = (
@@ -182,6 +189,7 @@ class AIOS_PT_queue(bpy.types.Panel):
                 column.prop(settings, name)
             draw_refining(column, settings)
         layout.operator(AIOS_OT_run_queue.bl_idname, icon="PLAY")
+        layout.operator(AIOS_OT_submit_queue.bl_idname, icon="NETWORK_DRIVE")
 
 
 CLASSES = (AIOS_PT_capture, AIOS_PT_capture_clip, AIOS_PT_queue)

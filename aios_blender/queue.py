@@ -11,9 +11,10 @@ from bpy_extras.io_utils import ImportHelper
 from aios_core.client import Job
 from aios_core.errors import AiosError
 
+from .flamenco import job_of, submit
 from .footage import PICTURES, VIDEOS, footage_of
 from .jobs import is_busy, start
-from .operators import build_captured, capture_command
+from .operators import build_captured, capture_command, capture_options
 from .properties import copy_settings
 
 
@@ -188,6 +189,57 @@ class AIOS_OT_run_queue(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class AIOS_OT_submit_queue(bpy.types.Operator):
+    """Hand the waiting clips to a Flamenco Manager, whose workers capture them; all paths must be ones they know"""
+
+    bl_idname = "aios.submit_queue"
+    bl_label = "Submit to Flamenco"
+    manager: bpy.props.StringProperty(
+        name="Manager", description="Address of the Flamenco Manager", default="http://localhost:8080"
+    )
+    output: bpy.props.StringProperty(
+        name="Output", description="Folder on shared storage for what is captured", subtype="DIR_PATH"
+    )
+    python: bpy.props.StringProperty(
+        name="Python", description="Python with aios-core on the workers", default="python"
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """With waiting clips and leave to use the network."""
+        if not waiting(context.scene):
+            cls.poll_message_set("No clip is waiting")
+            return False
+        if not bpy.app.online_access:
+            cls.poll_message_set("Allow Online Access in Preferences > System")
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, _event: Any) -> set[str]:
+        """Ask where to."""
+        return context.window_manager.invoke_props_dialog(self)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """One job for all clips whose settings are the same."""
+        groups: dict[tuple[str, ...], list[Any]] = {}
+        for clip in waiting(context.scene):
+            groups.setdefault(tuple(capture_options(clip.settings)), []).append(clip)
+        try:
+            if not self.output:
+                raise AiosError("Choose a folder for what is captured.")
+            for options, clips in groups.items():
+                paths = [footage_of(clip.settings, context.scene) for clip in clips]
+                name = f"AiOS: {len(clips)} clips"
+                job = submit(self.manager, job_of(paths, bpy.path.abspath(self.output), self.python, options, name))
+                for clip in clips:
+                    clip.state, clip.message = "DONE", f"Flamenco job {job[:8]}"
+        except AiosError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"{len(groups)} jobs handed over")
+        return {"FINISHED"}
+
+
 class AIOS_UL_queue(bpy.types.UIList):
     """The queue: a clip and its state in a row."""
 
@@ -200,5 +252,6 @@ class AIOS_UL_queue(bpy.types.UIList):
 
 
 CLASSES = (
-    AIOS_OT_queue_clip, AIOS_OT_queue_files, AIOS_OT_unqueue, AIOS_OT_requeue, AIOS_OT_run_queue, AIOS_UL_queue,
+    AIOS_OT_queue_clip, AIOS_OT_queue_files, AIOS_OT_unqueue, AIOS_OT_requeue, AIOS_OT_run_queue,
+    AIOS_OT_submit_queue, AIOS_UL_queue,
 )  # fmt: skip
