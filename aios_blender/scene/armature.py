@@ -12,6 +12,7 @@ from aios_core.body.skinning import full_pose
 from aios_core.mocap import Track
 
 from ..coordinates import ARMATURE_EULER, joint_quaternions, pelvis_locations, pelvis_quaternions
+from .bone_shapes import draw_as_limbs
 from .keyframes import interpolations, write_curves
 
 ROOT = "root"
@@ -26,7 +27,7 @@ def new_armature(name: str, joints: np.ndarray, collection: Any) -> Any:
     Every bone points along +y with roll 0, so its rest matrix is the identity and a joint's rotation is the bone's.
     """
     data = bpy.data.armatures.new(name)
-    data.display_type = "STICK"
+    data.display_type = "OCTAHEDRAL"
     armature = bpy.data.objects.new(name, data)
     collection.objects.link(armature)
     armature.rotation_euler = ARMATURE_EULER
@@ -46,6 +47,7 @@ def new_armature(name: str, joints: np.ndarray, collection: Any) -> Any:
     _sort_bones(data)
     for bone in armature.pose.bones:
         bone.rotation_mode = "QUATERNION"
+    draw_as_limbs(armature, joints)
     return armature
 
 

@@ -194,4 +194,19 @@ def test_only_what_is_asked_for_is_built(body):
     built = build(make_mocap(), body, SceneSettings(with_camera=False, with_mesh=False))
     assert built.camera is None
     assert built.people[0].mesh is None
-    assert not bpy.data.meshes
+    assert [mesh.name for mesh in bpy.data.meshes] == ["aios_bone"], "the shape that bones are drawn as"
+
+
+def test_bones_are_drawn_from_joint_to_joint():
+    from aios_blender.scene.bone_shapes import limb_ends
+
+    armature = build(make_mocap(), open_body()).people[0].armature
+    joints = np.array([armature.data.bones[name].head_local for name in JOINT_NAMES])
+    ends = limb_ends(joints)
+    for name, child in (("left_elbow", "left_wrist"), ("spine3", "neck"), ("right_index1", "right_index2")):
+        bone = armature.pose.bones[name]
+        drawn = np.array(bone.custom_shape_rotation_euler.to_matrix()) @ [0, bone.custom_shape_scale_xyz[1], 0]
+        assert np.allclose(ends[name], joints[JOINT_NAMES.index(child)])
+        assert np.allclose(joints[JOINT_NAMES.index(name)] + drawn, ends[name], atol=1e-5)
+    shapes = {bone.custom_shape for bone in armature.pose.bones if bone.name in JOINT_NAMES}
+    assert len(shapes) == 1 and not next(iter(shapes)).users_collection, "one shape, in no scene"
