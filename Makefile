@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 FOOTAGE := examples/footage
 
-# Further Blender versions that `make test-blender` runs the scene tests on; the bpy in constraints.txt is in `make test`.
-BLENDER_VERSIONS ?= 4.2.23 5.0.1
+# Further Blender versions that `make test-blender` runs the Blender tests on, each with the Python it is built for; the
+# bpy in constraints.txt is in `make test`.
+BLENDER_TESTS := $(addprefix tests/blender/test_,scene.py people.py export.py footage_and_queue.py runtime.py)
+BLENDER_VERSIONS ?= python3.11-4.2.23 python3.11-5.0.1 python3.13-5.2.3
 
 # `make test-gui`: Debian releases whose Blender is opened in a window, where they are installed, and what they share.
 GUI_SUITES ?= trixie sid
@@ -25,9 +27,10 @@ test: $(VENV)/ready
 
 test-blender:
 	for version in $(BLENDER_VERSIONS); do \
-		$(PYTHON) -m venv $(VENV)-bpy-$$version && \
-		$(VENV)-bpy-$$version/bin/python -m pip install -q bpy==$$version numpy==1.26.4 pytest hypothesis && \
-		$(VENV)-bpy-$$version/bin/python -m pytest -p no:cacheprovider tests/blender/test_scene.py || exit 1; \
+		python=$${version%%-*}; bpy=$${version#*-}; \
+		$$python -m venv $(VENV)-bpy-$$bpy && \
+		$(VENV)-bpy-$$bpy/bin/python -m pip install -q bpy==$$bpy numpy pytest hypothesis && \
+		$(VENV)-bpy-$$bpy/bin/python -m pytest -p no:cacheprovider $(BLENDER_TESTS) || exit 1; \
 	done
 
 # Needs root and debootstrap. The pictures of every window are left in out/gui-*.

@@ -1,11 +1,12 @@
 """Headless verbs: `blender -b --command aios run|import|export ...` and `python -m aios_blender ...`.
 
-Exit codes: 0 done, 2 the user's mistake, said in one sentence on stderr.
+Verbs that need no Blender (estimate, refine, tracks, ...) are handed to the runtime's `aios`. Exit codes: 0 done, 2 the user's mistake, said in one sentence on stderr.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +23,10 @@ def main_in_blender(arguments: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; the exit code."""
-    options = _parser().parse_args(list(arguments))
     try:
+        if arguments and arguments[0] in RUNTIME_VERBS:
+            return run_in_runtime(arguments)
+        options = _parser().parse_args(list(arguments))
         options.run(options)
     except AiosError as error:
         print(f"aios: {error}", file=sys.stderr)
@@ -31,8 +34,37 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+RUNTIME_VERBS = ("estimate", "refine", "tracks", "evaluate", "preview", "weights", "body", "doctor")
+
+
+def run_in_runtime(arguments: Sequence[str]) -> int:
+    """Run a verb of `aios` in the runtime, or in the Python given by `--python PATH`; its exit code.
+
+    Raises:
+        AiosError: there is no runtime, or it cannot be started.
+    """
+    arguments = list(arguments)
+    python = None
+    if "--python" in arguments[:-1]:
+        place = arguments.index("--python")
+        python = arguments[place + 1]
+        del arguments[place : place + 2]
+    if python is None:
+        from .preferences import runtime_python
+
+        python = runtime_python()
+    try:
+        return subprocess.run([python, "-m", "aios_core", *arguments]).returncode
+    except OSError as error:
+        raise AiosError(f"Cannot start {python}: {error.strerror}.") from error
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="aios", description="Motion capture into .blend files.")
+    parser = argparse.ArgumentParser(
+        prog="aios",
+        description="Motion capture into .blend files.",
+        epilog=f"Further verbs run in the runtime: {', '.join(RUNTIME_VERBS)}; see `aios VERB --help`.",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     importing = verbs.add_parser("import", help="a Mocap file (.npz) to a .blend")
     importing.add_argument("mocap")

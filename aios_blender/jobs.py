@@ -21,6 +21,7 @@ class AIOS_JobStatus(bpy.types.PropertyGroup):
     status: bpy.props.StringProperty(name="Status")
     progress: bpy.props.FloatProperty(name="Progress", min=0, max=1)
     failed: bpy.props.BoolProperty(name="Failed")
+    log: bpy.props.StringProperty(name="Log", description="File with all that the job has said, if it writes one")
     has_runtime: bpy.props.BoolProperty(name="Runtime Ready")
     runtime: bpy.props.StringProperty(name="Runtime", description="What there is of the runtime")
 
@@ -43,15 +44,17 @@ def is_busy() -> bool:
 
 
 def start(
-    window_manager: Any, job: Job, done: Callable[[dict], str | None], ended: Callable[[dict], None] = lambda _: None
-) -> None:
+    window_manager: Any, job: Job, done: Callable[[dict], str | None], ended: Callable[[dict], None] = lambda _: None,
+    log: str = "",
+) -> None:  # fmt: skip
     """Follow a job, in Blender's main thread.
 
-    `done` gets its "done" event and may return what to say of it; `ended` gets its last event, whatever that is.
+    `done` gets its "done" event and may return what to say of it; `ended` gets its last event, whatever that is; log:
+    the file in which the job tells all.
     """
     _running.append(_Running(job, done, ended))
     status = window_manager.aios_job
-    status.is_running, status.failed, status.progress, status.status = True, False, 0.0, "Starting"
+    status.is_running, status.failed, status.progress, status.status, status.log = True, False, 0.0, "Starting", log
     if not bpy.app.background and not bpy.app.timers.is_registered(_pump_timer):
         bpy.app.timers.register(_pump_timer, first_interval=PUMP_SECONDS)
 

@@ -31,6 +31,9 @@ class AIOS_OT_import_mocap(bpy.types.Operator, ImportHelper):
         name="Footage", description="Where the footage is now; empty: where it was captured", subtype="FILE_PATH"
     )
     with_mesh: bpy.props.BoolProperty(name="Skinned Meshes", description="Build a mesh for everybody", default=True)
+    with_correctives: bpy.props.BoolProperty(
+        name="Pose Correctives", description="Shape keys that mend bent joints; plays some ten times slower"
+    )
     with_camera: bpy.props.BoolProperty(name="Camera", description="Build the matching camera", default=True)
 
     @classmethod
@@ -44,7 +47,10 @@ class AIOS_OT_import_mocap(bpy.types.Operator, ImportHelper):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Build the scene."""
         del context
-        settings = SceneSettings(self.footage or None, with_camera=self.with_camera, with_mesh=self.with_mesh)
+        settings = SceneSettings(
+            self.footage or None, with_camera=self.with_camera, with_mesh=self.with_mesh,
+            with_correctives=self.with_correctives,
+        )  # fmt: skip
         try:
             built = build_file(self.filepath, settings)
         except AiosError as error:
@@ -165,7 +171,8 @@ def build_file(path: str, settings: SceneSettings):
 
 def build_captured(event: dict, settings) -> str:
     """Build what a capture has found, as one step of undo; what to say of it."""
-    built = build_file(event["output"], SceneSettings(with_mesh=settings.with_mesh, with_camera=settings.with_camera))
+    wanted = {name: getattr(settings, name) for name in ("with_mesh", "with_camera", "with_correctives")}
+    built = build_file(event["output"], SceneSettings(**wanted))
     bpy.ops.ed.undo_push(message="Capture")
     count = len(built.people)
     return "; ".join([f"{count} {'person' if count == 1 else 'people'} found", *built.warnings])

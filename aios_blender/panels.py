@@ -75,6 +75,8 @@ def draw_job(layout: Any, context: bpy.types.Context) -> None:
         layout.operator(AIOS_OT_cancel.bl_idname, icon="X")
         return
     draw_text(layout, context, job.status, "ERROR" if job.failed else "NONE")
+    if job.failed and job.log:
+        layout.operator("wm.path_open", text="Open Log", icon="TEXT").filepath = job.log
 
 
 def draw_text(layout: Any, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
@@ -131,6 +133,8 @@ class _CapturePanel:
         row = column.row(heading="Build", align=True)
         row.prop(settings, "with_mesh", text="Meshes", toggle=True)
         row.prop(settings, "with_camera", toggle=True)
+        if settings.with_mesh:
+            column.prop(settings, "with_correctives")
         if not context.window_manager.aios_job.is_running:
             row = layout.row(align=True)
             row.scale_y = 1.4

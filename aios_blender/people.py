@@ -254,6 +254,11 @@ class AIOS_PT_people(bpy.types.Panel):
             chosen = row.operator(AIOS_OT_select_person.bl_idname, text=armature["aios_name"], icon=icon)
             chosen.armature = armature.name
             row.label(text=described(armature))
+            material = next((m for o in armature.children if o.type == "MESH" for m in o.data.materials), None)
+            if material is not None:
+                swatch = row.row()
+                swatch.scale_x = 0.3
+                swatch.prop(material, "diffuse_color", text="")
             row.prop(armature, "hide_viewport", text="", emboss=False)
         row = layout.row(align=True)
         row.operator(AIOS_OT_rename_person.bl_idname, text="Rename")

@@ -56,6 +56,10 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
         description="Bring the bodies' joints onto the joints seen in the picture: some seconds a person",
     )
     with_mesh: bpy.props.BoolProperty(name="Skinned Meshes", description="Build a mesh for everybody", default=True)
+    with_correctives: bpy.props.BoolProperty(
+        name="Pose Correctives",
+        description="Shape keys that mend bent joints, where the body has them; plays some ten times slower",
+    )
     with_camera: bpy.props.BoolProperty(
         name="Camera", description="Build the matching camera, with the footage behind it", default=True
     )

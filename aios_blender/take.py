@@ -19,6 +19,7 @@ from aios_core.mocap import Mocap
 from .scene import BuiltScene, SceneSettings, build
 
 MOCAP, FOOTAGE, MESHES, CAMERA = "aios_mocap", "aios_footage", "aios_meshes", "aios_camera"
+CORRECTIVES = "aios_correctives"
 """Custom properties of a take's collection: its Mocap file, and what of it was built."""
 
 
@@ -40,6 +41,7 @@ def build_take(path: str | Path, body: BodyModel, settings: SceneSettings) -> Bu
     built.collection[MOCAP] = str(path)
     built.collection[FOOTAGE] = settings.footage or ""
     built.collection[MESHES], built.collection[CAMERA] = settings.with_mesh, settings.with_camera
+    built.collection[CORRECTIVES] = settings.with_correctives
     return built
 
 
@@ -67,8 +69,9 @@ def rebuild(take: Take, path: Path, body: BodyModel) -> BuiltScene:
     """Build a take again from a Mocap file, in place of what was built before; the scene's settings stay."""
     footage = take.collection.get(FOOTAGE) or None
     settings = SceneSettings(
-        footage, with_camera=bool(take.collection[CAMERA]), with_mesh=bool(take.collection[MESHES]), set_scene=False
-    )
+        footage, with_camera=bool(take.collection[CAMERA]), with_mesh=bool(take.collection[MESHES]),
+        with_correctives=bool(take.collection.get(CORRECTIVES)), set_scene=False,
+    )  # fmt: skip
     name = take.collection.name
     scene_camera = bpy.context.scene.camera
     owned = scene_camera is not None and scene_camera.name in take.collection.all_objects
@@ -157,4 +160,4 @@ def camera_path(camera: Any, found: Mocap) -> np.ndarray:
 def described(armature: Any) -> str:
     """One line about a built person for lists."""
     first, last = armature["aios_first_frame"], armature["aios_last_frame"]
-    return f"{first}-{last}, {armature['aios_mean_confidence']:.0%}"
+    return f"{first}-{last}  {armature.get('aios_confidence_bars', '')} {armature['aios_mean_confidence']:.0%}"

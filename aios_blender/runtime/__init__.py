@@ -15,7 +15,7 @@ import bpy
 
 from aios_core.errors import AiosError, MissingDependencyError
 
-from .install import READY, environment_python
+from .install import LOG, READY, environment_python
 
 EXTENSION = __package__.removesuffix(".runtime")
 HERE = Path(__file__).parent
@@ -48,7 +48,7 @@ def state_of(folder: Path) -> RuntimeState:
     try:
         ready = json.loads((folder / READY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        started = (folder / "setup.log").exists()
+        started = (folder / LOG).exists()
         return RuntimeState(False, "Set-up was not finished" if started else NOT_SET_UP)
     home = _home(folder)
     if not environment_python(folder).exists() or home is None or not home.exists():

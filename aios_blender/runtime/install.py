@@ -28,7 +28,7 @@ PYTHONS = ((3, 11), (3, 13))
 """Oldest and newest Python for which the pinned packages exist."""
 NEEDED_GIB = {"cpu": 2.5, "metal": 2.5, "default": 8.0, "cuda": 8.0, "rocm": 18.0}
 """Free space that a build of PyTorch asks for, with what is needed while it is unpacked."""
-READY = "ready.json"
+READY, LOG = "ready.json", "setup.log"
 ENVIRONMENT, PYTORCH, PACKAGE, CHECK = "Creating the environment", "PyTorch", "AiOS", "Trying it out"
 SHARES = {ENVIRONMENT: (0, 5), PYTORCH: (5, 80), PACKAGE: (80, 95), CHECK: (95, 100)}
 """Per cent of the work at which a stage begins and ends."""
@@ -108,7 +108,7 @@ def install(setup: Setup) -> None:
     setup.folder.mkdir(parents=True, exist_ok=True)
     check_space(setup)
     (setup.folder / READY).unlink(missing_ok=True)
-    with (setup.folder / "setup.log").open("w", encoding="utf-8") as log:
+    with (setup.folder / LOG).open("w", encoding="utf-8") as log:
         stage(ENVIRONMENT)
         create_environment(setup)
         if setup.wheels is None:

@@ -9,7 +9,7 @@ from aios_core.errors import AiosError
 
 from ..jobs import is_busy, start
 from ..preferences import preferences, runtime_python
-from . import NOT_SET_UP, remove_runtime, runtime_folder, setup_command, show_state
+from . import LOG, NOT_SET_UP, remove_runtime, runtime_folder, setup_command, show_state
 
 
 def _is_idle(cls: type) -> bool:
@@ -48,7 +48,8 @@ class AIOS_OT_setup_runtime(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         start(
-            context.window_manager, Job(command), lambda _event: f"Ready: {show_state().text}", lambda _: show_state()
+            context.window_manager, Job(command), lambda _event: f"Ready: {show_state().text}",
+            lambda _: show_state(), str(runtime_folder() / LOG),
         )  # fmt: skip
         return {"FINISHED"}
 

@@ -10,8 +10,9 @@ import bpy
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.skinning import rest_joints
+from aios_core.body.skinning import full_pose, rest_joints
 from aios_core.body.transfer import body_for_shape
+from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.mocap import CONTACT_POINTS, PARTS, Mocap, Track
 
 from .. import compat
@@ -19,9 +20,10 @@ from ..coordinates import frame_numbers
 from .armature import key_pose, new_armature
 from .camera import new_camera, show_footage
 from .keyframes import CONSTANT, fill_curve, interpolations, key_types, visibility, write_curves
-from .mesh import body_mesh, new_person_mesh
+from .mesh import body_mesh, corrective_name, new_person_mesh
 
 FIRST_FRAME = 1
+BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class SceneSettings:
     """Where the footage is now; None = where the Mocap says it was."""
     with_camera: bool = True
     with_mesh: bool = True
+    with_correctives: bool = False
+    """Shape keys that mend bent joints, keyed; they play some ten times slower than the rest."""
     set_scene: bool = True
     """Take over the scene's frame rate, frame range, render size and camera."""
     low_confidence: float = 0.2
@@ -124,9 +128,12 @@ def _build_person(
         first, last = times[track.frames[[0, -1]]]
         armature["aios_first_frame"], armature["aios_last_frame"] = int(first), int(last)
         armature["aios_mean_confidence"] = float(track.confidence[:, 0].mean())
+        armature["aios_confidence_bars"] = confidence_bars(track, len(times))
     mesh = None
     if template is not None:
-        mesh = new_person_mesh(f"{name}_mesh", template, body, betas, armature, own, track.id)
+        mesh = new_person_mesh(
+            f"{name}_mesh", template, body, betas, armature, own, track.id, settings.with_correctives
+        )
     if len(track):
         cameras = np.broadcast_to(camera_to_world, (len(track), 4, 4))
         _key_person(name, track, joints[0], cameras, times[track.frames], clip, armature, mesh, settings.low_confidence)
@@ -153,6 +160,7 @@ def _key_person(
     _key_trust(bag, armature, track, times, modes)
     hidden_times, hidden = visibility(times, track.frames, clip)
     _key_visibility(bag, hidden_times, hidden)
+    _mark_gaps(actions[0], times, track.frames)
     if mesh is None:
         return
     keys = mesh.data.shape_keys
@@ -161,7 +169,38 @@ def _key_person(
         path = f'key_blocks["Exp{k:03d}"].value'
         curve = compat.new_fcurve(expression_bag, path, 0, "expression")
         fill_curve(curve, times, track.expression[:, k], modes, types)
+    _key_correctives(expression_bag, keys, track, times, modes, types)
     _key_visibility(compat.channelbag(mesh, actions[2], f"{name}_mesh"), hidden_times, hidden)
+
+
+def confidence_bars(track: Track, frames: int, count: int = 12) -> str:
+    """A graph of how far the body can be trusted over a clip of so many frames: a letter for each part of it."""
+    shares = np.array_split(np.arange(frames), min(count, frames))
+    bars = []
+    for share in shares:
+        seen = (track.frames >= share[0]) & (track.frames <= share[-1])
+        level = track.confidence[seen, 0].mean() if seen.any() else None
+        bars.append(" " if level is None else BARS[min(int(level * len(BARS)), len(BARS) - 1)])
+    return "".join(bars)
+
+
+def _mark_gaps(action: Any, times: np.ndarray, frames: np.ndarray) -> None:
+    """Markers of the action where the person is lost and found again."""
+    for i in np.flatnonzero(np.diff(frames) > 1):
+        for name, frame in (("lost", times[i] + 1), ("found", times[i + 1])):
+            action.pose_markers.new(name).frame = int(frame)
+
+
+def _key_correctives(
+    bag: Any, keys: Any, track: Track, times: np.ndarray, modes: np.ndarray, types: np.ndarray
+) -> None:
+    """Key the pose correctives that the mesh has: entries of the joints' rotation matrices less identity."""
+    pose = full_pose(track.global_orient, track.body_pose, track.left_hand_pose, track.right_hand_pose, track.jaw_pose)
+    features = (axis_angle_to_rotmat(pose[:, 1:]) - np.eye(3)).reshape(len(track), -1)
+    for k in range(features.shape[1]):
+        if corrective_name(k) in keys.key_blocks:
+            curve = compat.new_fcurve(bag, f'key_blocks["{corrective_name(k)}"].value', 0, "pose correctives")
+            fill_curve(curve, times, features[:, k], modes, types)
 
 
 def _key_trust(bag: Any, armature: Any, track: Track, times: np.ndarray, modes: np.ndarray) -> None:

@@ -13,6 +13,8 @@ from aios_core.body.skinning import rest_vertices
 
 SLIDER = 10.0
 """Coefficients beyond 0..1 are usual: sliders reach this far both ways."""
+LEAST_CORRECTIVE = 1e-4
+"""Metres; pose correctives that move no vertex so far are left out."""
 COLOURS = (
     (0.10, 0.45, 0.80), (0.85, 0.38, 0.05), (0.06, 0.50, 0.22), (0.75, 0.15, 0.30), (0.80, 0.68, 0.10),
     (0.30, 0.22, 0.75), (0.65, 0.12, 0.06), (0.20, 0.60, 0.60),
@@ -34,9 +36,13 @@ def body_mesh(name: str, body: BodyModel) -> Any:
 
 
 def new_person_mesh(
-    name: str, template: Any, body: BodyModel, betas: np.ndarray, armature: Any, collection: Any, number: int
-) -> Any:
-    """A skinned mesh object in the shape of betas (10,), bound to an armature."""
+    name: str, template: Any, body: BodyModel, betas: np.ndarray, armature: Any, collection: Any, number: int,
+    with_correctives: bool = False,
+) -> Any:  # fmt: skip
+    """A skinned mesh object in the shape of betas (10,), bound to an armature.
+
+    with_correctives: also the shape keys that mend bent joints (some ten times slower to play).
+    """
     mesh = template.copy()
     mesh.name = name
     vertices = rest_vertices(body, betas)
@@ -48,6 +54,8 @@ def new_person_mesh(
     modifier = person.modifiers.new("Armature", "ARMATURE")
     modifier.object = armature
     _add_shape_keys(person, body, vertices)
+    if with_correctives:
+        _add_pose_correctives(person, body, vertices)
     mesh.materials.append(_material(f"{name}_material", COLOURS[(number - 1) % len(COLOURS)]))
     return person
 
@@ -71,6 +79,22 @@ def _add_shape_keys(person: Any, body: BodyModel, vertices: np.ndarray) -> None:
         key.data.foreach_set("co", (vertices + body.exprdirs[..., k]).astype(np.float32).ravel())
     for k, meaning in enumerate(body.expression_names):
         person.data.shape_keys[f"Exp{k:03d}"] = meaning
+
+
+def _add_pose_correctives(person: Any, body: BodyModel, vertices: np.ndarray) -> None:
+    """Shape keys Pose000..: nine for each joint but the pelvis, by the entries of its rotation matrix less identity."""
+    for k, offsets in enumerate(body.posedirs.reshape(len(body.posedirs), -1, 3) if body.posedirs is not None else ()):
+        if np.abs(offsets).max() < LEAST_CORRECTIVE:
+            continue
+        key = person.shape_key_add(name=corrective_name(k), from_mix=False)
+        key.slider_min, key.slider_max = -SLIDER, SLIDER
+        key.value = 0.0
+        key.data.foreach_set("co", (vertices + offsets).astype(np.float32).ravel())
+
+
+def corrective_name(k: int) -> str:
+    """Of the k-th pose corrective, counted from 0: joint 1 + k // 9, entry k % 9 of its matrix, row by row."""
+    return f"Pose{k:03d}"
 
 
 def _material(name: str, colour: tuple[float, float, float]) -> Any:

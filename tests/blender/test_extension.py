@@ -91,6 +91,16 @@ def test_the_command_lines_mistakes_are_one_sentence_and_exit_code_two(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_verbs_that_need_no_blender_are_handed_to_the_runtime(tmp_path):
+    path = mocap_file.save(make_mocap(), tmp_path / "clip.npz")
+    result = run_python("-m", "aios_blender", "tracks", "--python", sys.executable, path, "list")
+    assert result.returncode == 0 and "Person 2" in result.stdout, result.stderr
+    result = run_python("-m", "aios_blender", "tracks", "--python", sys.executable, tmp_path / "no.npz", "list")
+    assert result.returncode == 2 and result.stderr.startswith("aios: No such Mocap file")
+    result = run_python("-m", "aios_blender", "doctor", "--python", "/no/python")
+    assert result.returncode == 2 and result.stderr == "aios: Cannot start /no/python: No such file or directory.\n"
+
+
 INSTALL = """
 import sys, bpy, addon_utils
 addon_utils.enable("bl_pkg")

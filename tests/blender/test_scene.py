@@ -210,3 +210,47 @@ def test_bones_are_drawn_from_joint_to_joint():
         assert np.allclose(joints[JOINT_NAMES.index(name)] + drawn, ends[name], atol=1e-5)
     shapes = {bone.custom_shape for bone in armature.pose.bones if bone.name in JOINT_NAMES}
     assert len(shapes) == 1 and not next(iter(shapes)).users_collection, "one shape, in no scene"
+
+
+def evaluated_vertices(mesh):
+    evaluated = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    points = np.empty(3 * len(evaluated.data.vertices), np.float32)
+    evaluated.data.vertices.foreach_get("co", points)
+    return points.reshape(-1, 3)
+
+
+def test_pose_correctives_on_demand_make_blenders_mesh_the_body_models_own():
+    found = make_mocap()
+    body, track = open_body(), found.tracks[0]
+    hands = track.left_hand_pose, track.right_hand_pose, track.jaw_pose
+    pose = full_pose(track.global_orient, track.body_pose, *hands)
+    pose[:, 0] = 0
+    count = len(track)
+    expected = pose_body(body, np.tile(track.betas, (count, 1)), track.expression, pose, np.zeros((count, 3)))
+    expected = expected.vertices[2]
+    errors = []
+    for with_correctives in (True, False):
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        person = build(found, body, SceneSettings(with_camera=False, with_correctives=with_correctives)).people[0]
+        bpy.context.scene.frame_set(int(track.frames[2]) + 1)
+        pelvis = person.armature.pose.bones["pelvis"]
+        at_rest = np.array(pelvis.bone.matrix_local @ pelvis.matrix.inverted())
+        there = evaluated_vertices(person.mesh)
+        there = there @ at_rest[:3, :3].T + at_rest[:3, 3]
+        errors.append(np.abs(there - expected).max())
+    assert errors[0] < 5e-4 and errors[1] > 0.004, errors
+
+
+def test_gaps_are_marked_in_the_action_and_the_graph_shows_them():
+    from aios_blender.scene import confidence_bars
+
+    found = make_mocap(length=24)
+    kept = np.r_[0:6, 14:24]
+    track = found.tracks[0]
+    names = [n for n, v in vars(track).items() if isinstance(v, np.ndarray) and len(v) == 24]
+    track = replace(track, measured=None, **{name: getattr(track, name)[kept] for name in names})
+    armature = build(replace(found, tracks=(track,)), open_body()).people[0].armature
+    markers = [(marker.name, marker.frame) for marker in armature.animation_data.action.pose_markers]
+    assert markers == [("lost", 7), ("found", 15)]
+    bars = confidence_bars(replace(track, confidence=np.ones((len(track), 4), np.float32)), 24)
+    assert bars == "███    █████"
