@@ -29,7 +29,7 @@ test-blender:
 	for version in $(BLENDER_VERSIONS); do \
 		python=$${version%%-*}; bpy=$${version#*-}; \
 		$$python -m venv $(VENV)-bpy-$$bpy && \
-		$(VENV)-bpy-$$bpy/bin/python -m pip install -q bpy==$$bpy numpy pytest hypothesis && \
+		$(VENV)-bpy-$$bpy/bin/python -m pip install -q bpy==$$bpy numpy scipy tqdm pytest hypothesis && \
 		$(VENV)-bpy-$$bpy/bin/python -m pytest -p no:cacheprovider $(BLENDER_TESTS) || exit 1; \
 	done
 

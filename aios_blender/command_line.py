@@ -1,6 +1,7 @@
 """Headless verbs: `blender -b --command aios run|import|export ...` and `python -m aios_blender ...`.
 
-Verbs that need no Blender (estimate, refine, tracks, ...) are handed to the runtime's `aios`. Exit codes: 0 done, 2 the user's mistake, said in one sentence on stderr.
+Verbs that need no Blender (estimate, refine, tracks, ...) are handed to the runtime's `aios`.
+Exit codes: 0 done, 2 the user's mistake, said in one sentence on stderr.
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import bpy
+import bpy.utils.previews
 
 from aios_core.client import FINAL_EVENTS, Job
 from aios_core.errors import AiosError
@@ -22,6 +24,7 @@ class AIOS_JobStatus(bpy.types.PropertyGroup):
     progress: bpy.props.FloatProperty(name="Progress", min=0, max=1)
     failed: bpy.props.BoolProperty(name="Failed")
     log: bpy.props.StringProperty(name="Log", description="File with all that the job has said, if it writes one")
+    thumbnail: bpy.props.IntProperty(name="Thumbnail", description="Icon of a small picture of the work; 0 = none")
     has_runtime: bpy.props.BoolProperty(name="Runtime Ready")
     runtime: bpy.props.StringProperty(name="Runtime", description="What there is of the runtime")
 
@@ -33,6 +36,7 @@ class _Running:
     job: Job
     done: Callable[[dict], str | None]
     ended: Callable[[dict], None]
+    thumbnail: str
 
 
 _running: list[_Running] = []
@@ -45,14 +49,14 @@ def is_busy() -> bool:
 
 def start(
     window_manager: Any, job: Job, done: Callable[[dict], str | None], ended: Callable[[dict], None] = lambda _: None,
-    log: str = "",
+    log: str = "", thumbnail: str = "",
 ) -> None:  # fmt: skip
     """Follow a job, in Blender's main thread.
 
     `done` gets its "done" event and may return what to say of it; `ended` gets its last event, whatever that is; log:
-    the file in which the job tells all.
+    the file in which the job tells all; thumbnail: the file in which it keeps a small picture of its work.
     """
-    _running.append(_Running(job, done, ended))
+    _running.append(_Running(job, done, ended, thumbnail))
     status = window_manager.aios_job
     status.is_running, status.failed, status.progress, status.status, status.log = True, False, 0.0, "Starting", log
     if not bpy.app.background and not bpy.app.timers.is_registered(_pump_timer):
@@ -74,6 +78,7 @@ def pump() -> bool:
     for event in running.job.poll():
         show_event(status, event)
         last = event if event["event"] in FINAL_EVENTS else last
+    show_thumbnail(status, running.thumbnail if last is None else "")
     if last is None:
         return True
     if last["event"] == "done":
@@ -110,11 +115,39 @@ def _progress_text(event: dict, total: int | None) -> str:
     return f"{event['done']}/{total or '?'} frames, {event['fps']:.1f} a second{left}, {event['people']} people"
 
 
+@dataclass(frozen=True)
+class _Thumbnail:
+    """The picture that is shown. Previews cannot be kept in Blender's data."""
+
+    previews: Any
+    written: int
+    """When its file was, nanoseconds."""
+
+
+_shown: list[_Thumbnail] = []
+
+
+def show_thumbnail(status: AIOS_JobStatus, path: str) -> None:
+    """Show the picture at this path if it is new; an empty path shows none."""
+    if bpy.app.background:
+        return
+    written = Path(path).stat().st_mtime_ns if path and Path(path).exists() else 0
+    if _shown and _shown[0].written == written:
+        return
+    while _shown:
+        bpy.utils.previews.remove(_shown.pop().previews)
+    status.thumbnail = 0
+    if written:
+        _shown.append(_Thumbnail(bpy.utils.previews.new(), written))
+        status.thumbnail = _shown[0].previews.load("thumbnail", path, "IMAGE").icon_id
+
+
 def stop() -> None:
     """End the running job when the add-on goes."""
     for running in _running:
         running.job.cancel(grace_seconds=0.5)
     _running.clear()
+    show_thumbnail(bpy.context.window_manager.aios_job, "")
     if bpy.app.timers.is_registered(_pump_timer):
         bpy.app.timers.unregister(_pump_timer)
 

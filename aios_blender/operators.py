@@ -90,7 +90,10 @@ class AIOS_OT_capture(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         scene = context.scene.name
-        start(context.window_manager, job, lambda event: build_captured(event, bpy.data.scenes[scene].aios))
+        start(
+            context.window_manager, job, lambda event: build_captured(event, bpy.data.scenes[scene].aios),
+            thumbnail=thumbnail_of(job.command),
+        )  # fmt: skip
         return {"FINISHED"}
 
 
@@ -180,12 +183,18 @@ def build_captured(event: dict, settings) -> str:
 
 def capture_command(settings, scene) -> list[str]:
     """The command of the capture that the panel's settings describe; its Mocap lies in the add-on's own folder."""
-    stored = preferences()
-    footage = footage_of(settings, scene)
+    stored, python, footage = preferences(), runtime_python(), footage_of(settings, scene)
     options = capture_options(settings)
     options += ["--weights", stored.chosen_weights()] if stored else []
     options += ["--body", bpy.path.abspath(stored.body)] if stored and stored.body else []
-    return estimate_command(runtime_python(), footage, mocap_path(footage), options)
+    output = mocap_path(footage)
+    options += ["--thumbnail", str(output.with_suffix(".jpg"))]
+    return estimate_command(python, footage, output, options)
+
+
+def thumbnail_of(command: list[str]) -> str:
+    """Where the job of a capture's command keeps its thumbnail."""
+    return command[command.index("--thumbnail") + 1]
 
 
 def capture_options(settings) -> list[str]:

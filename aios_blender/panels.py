@@ -72,6 +72,8 @@ def draw_job(layout: Any, context: bpy.types.Context) -> None:
     if job.is_running:
         layout.progress(factor=job.progress, text=f"{job.progress:.0%}")
         draw_text(layout, context, job.status)
+        if job.thumbnail:
+            layout.template_icon(job.thumbnail, scale=6)
         layout.operator(AIOS_OT_cancel.bl_idname, icon="X")
         return
     draw_text(layout, context, job.status, "ERROR" if job.failed else "NONE")

@@ -14,7 +14,7 @@ from aios_core.errors import AiosError
 from .flamenco import job_of, submit
 from .footage import PICTURES, VIDEOS, footage_of
 from .jobs import is_busy, start
-from .operators import build_captured, capture_command, capture_options
+from .operators import build_captured, capture_command, capture_options, thumbnail_of
 from .properties import copy_settings
 
 
@@ -69,7 +69,7 @@ def _follow(scene_name: str, clip_name: str, job: Job) -> None:
         if scene is not None and event["event"] != "cancelled":
             run_next(scene)
 
-    start(bpy.context.window_manager, job, done, ended)
+    start(bpy.context.window_manager, job, done, ended, thumbnail=thumbnail_of(job.command))
 
 
 class AIOS_OT_queue_clip(bpy.types.Operator):

@@ -85,6 +85,7 @@ def _add_footage(parser: argparse.ArgumentParser, many: bool = False) -> None:
         "--keep-detections", action="store_true",
         help="leave the detections beside the output, so that the next run needs no network",
     )  # fmt: skip
+    parser.add_argument("--thumbnail", metavar="JPG", help="keep a small picture of the frame looked at last here")
     add_refine_options(parser)
     parser.add_argument("--progress", choices=sorted(REPORTERS), default="bar", help="how progress is shown")
 
@@ -182,9 +183,14 @@ def _estimate(options: argparse.Namespace, output: Path) -> int:
     from aios_core import mocap
     from aios_core.pipeline.capture import DetectionStorage, estimate
 
+    on_frame = None
+    if options.thumbnail:
+        from aios_core.thumbnail import ThumbnailWriter
+
+        on_frame = ThumbnailWriter(_checked_output(options.thumbnail, (".jpg",)))
     storage = DetectionStorage(output.with_suffix(".detections"), options.fresh, options.keep_detections)
     try:
-        found = estimate(options.footage, config, reporter.progress, reporter.warning, storage)
+        found = estimate(options.footage, config, reporter.progress, reporter.warning, storage, on_frame)
         mocap.save(found, output)
     finally:
         reporter.close()

@@ -68,8 +68,9 @@ def estimate(
     on_progress: Callable[[Progress], None] = _ignore,
     on_warning: Callable[[str], None] = _ignore,
     storage: DetectionStorage | None = None,
+    on_frame: Callable[[Frame, FramePeople], None] | None = None,
 ) -> Mocap:
-    """Everybody in the footage at `path`.
+    """Everybody in the footage at `path`; on_frame gets each frame that the network looks at, and who is in it.
 
     Raises:
         AiosError: the footage, the weights or the body cannot be used; the message says what to do.
@@ -81,7 +82,7 @@ def estimate(
     with ExitStack() as stack:
         folder = storage.folder or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "detections"
         run = stack.enter_context(open_run(folder, run_settings(footage, config), storage.fresh, on_warning))
-        network = look(run, footage, body, config, on_progress, on_warning)
+        network = look(run, footage, body, config, on_progress, on_warning, on_frame)
         mocap = raw_mocap(run, footage, body, network, config)
         if not mocap.tracks:
             on_warning(f"Nobody was found in {path} (a lower --threshold finds more).")
@@ -117,6 +118,7 @@ def look(
     config: CaptureConfig,
     on_progress: Callable[[Progress], None] = _ignore,
     on_warning: Callable[[str], None] = _ignore,
+    on_frame: Callable[[Frame, FramePeople], None] | None = None,
 ) -> NetworkFacts:
     """Put the people of every frame that is not there yet into the run; the network is loaded only for those."""
     finished = run.finished()
@@ -133,6 +135,8 @@ def look(
         for frame, people in _people_of(footage, network, config, threshold):
             run.add(FrameDetections(frame.index, frame.timestamp, people))
             done += 1
+            if on_frame is not None:
+                on_frame(frame, people)
             on_progress(_progress(done, earlier, total, len(people), time.monotonic() - begun))
     finally:
         run.flush()

@@ -79,6 +79,19 @@ def test_json_prints_scores_boxes_and_seventeen_joints_in_pixels():
         assert max(x1, y1) > 2, "pixels, not fractions"
 
 
+def test_a_thumbnail_shows_the_frame_and_the_people_in_it(tmp_path):
+    path = tmp_path / "small.jpg"
+    found = {}
+    for threshold in ("0.05", "0.99"):
+        options = ("--thumbnail", path, "--threshold", threshold, "--progress", "none")
+        assert aios("estimate", PHOTO, "-o", tmp_path / "x.npz", *options).returncode == 0
+        found[threshold] = cv2.imread(str(path)).astype(int)
+    assert found["0.05"].shape == (320, 320, 3)
+    plain = cv2.resize(cv2.imread(str(PHOTO)), (320, 320), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(found["0.99"] - plain).mean() < 3 < np.abs(found["0.05"] - found["0.99"]).max()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["small.jpg", "x.npz"]
+
+
 def test_nobody_in_the_picture_is_a_warning_and_an_empty_mocap(grey_picture, tmp_path):
     output = tmp_path / "nobody.npz"
     result = aios("estimate", grey_picture, "-o", output, "--progress", "none", "--threshold", "0.99")
