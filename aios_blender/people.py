@@ -15,7 +15,7 @@ from aios_core.tracks import delete_track, merge_tracks, rename_track, split_tra
 
 from .jobs import is_busy, start
 from .preferences import preferences, runtime_python
-from .take import armatures_of, camera_path, described, edit, frame_of_mocap, next_path, rebuild, take_of
+from .take import armatures_of, camera_path, described, detailed, edit, frame_of_mocap, next_path, rebuild, take_of
 
 
 def chosen_body() -> Any:
@@ -251,8 +251,8 @@ class AIOS_PT_people(bpy.types.Panel):
         for armature in armatures_of(take_of(context.active_object)):
             row = column.row(align=True)
             icon = "RADIOBUT_ON" if armature.select_get() else "RADIOBUT_OFF"
-            chosen = row.operator(AIOS_OT_select_person.bl_idname, text=armature["aios_name"], icon=icon)
-            chosen.armature = armature.name
+            select = row.operator(AIOS_OT_select_person.bl_idname, text=armature["aios_name"], icon=icon)
+            select.armature = armature.name
             row.label(text=described(armature))
             material = next((m for o in armature.children if o.type == "MESH" for m in o.data.materials), None)
             if material is not None:
@@ -260,6 +260,9 @@ class AIOS_PT_people(bpy.types.Panel):
                 swatch.scale_x = 0.3
                 swatch.prop(material, "diffuse_color", text="")
             row.prop(armature, "hide_viewport", text="", emboss=False)
+        chosen = context.active_object
+        if chosen is not None and "aios_first_frame" in chosen:
+            layout.label(text=detailed(chosen))
         row = layout.row(align=True)
         row.operator(AIOS_OT_rename_person.bl_idname, text="Rename")
         row.operator(AIOS_OT_delete_person.bl_idname, text="Delete")

@@ -158,6 +158,10 @@ def camera_path(camera: Any, found: Mocap) -> np.ndarray:
 
 
 def described(armature: Any) -> str:
-    """One line about a built person for lists."""
-    first, last = armature["aios_first_frame"], armature["aios_last_frame"]
-    return f"{first}-{last}  {armature.get('aios_confidence_bars', '')} {armature['aios_mean_confidence']:.0%}"
+    """One line about a built person for lists: how far the body can be trusted over the clip, and on the whole."""
+    return f"{armature.get('aios_confidence_bars', '')} {armature['aios_mean_confidence']:.0%}"
+
+
+def detailed(armature: Any) -> str:
+    """One line about the person that is chosen."""
+    return f"{armature['aios_name']}: frames {armature['aios_first_frame']} to {armature['aios_last_frame']}"

@@ -173,7 +173,7 @@ def _key_person(
     _key_visibility(compat.channelbag(mesh, actions[2], f"{name}_mesh"), hidden_times, hidden)
 
 
-def confidence_bars(track: Track, frames: int, count: int = 12) -> str:
+def confidence_bars(track: Track, frames: int, count: int = 8) -> str:
     """A graph of how far the body can be trusted over a clip of so many frames: a letter for each part of it."""
     shares = np.array_split(np.arange(frames), min(count, frames))
     bars = []

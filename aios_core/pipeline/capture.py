@@ -135,9 +135,10 @@ def look(
         for frame, people in _people_of(footage, network, config, threshold):
             run.add(FrameDetections(frame.index, frame.timestamp, people))
             done += 1
+            sure = people.select(np.flatnonzero(people.scores >= network.threshold))
             if on_frame is not None:
-                on_frame(frame, people)
-            on_progress(_progress(done, earlier, total, len(people), time.monotonic() - begun))
+                on_frame(frame, sure)
+            on_progress(_progress(done, earlier, total, len(sure), time.monotonic() - begun))
     finally:
         run.flush()
     for warning in footage.warnings:
