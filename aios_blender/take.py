@@ -95,12 +95,15 @@ def rebuild(take: Take, path: Path, body: BodyModel) -> BuiltScene:
 def remove(take: Take) -> None:
     """Take everything of a take out of the file."""
     for thing in list(take.collection.all_objects):
-        data, action = thing.data, thing.animation_data.action if thing.animation_data else None
+        data = thing.data
+        animated = (thing, getattr(data, "shape_keys", None))
+        actions = [a.animation_data.action for a in animated if a is not None and a.animation_data is not None]
         bpy.data.objects.remove(thing)
         if data is not None and data.users == 0:
             bpy.data.batch_remove([data])
-        if action is not None and action.users == 0:
-            bpy.data.actions.remove(action)
+        for action in {action.name: action for action in actions if action is not None}.values():
+            if action.users == 0:
+                bpy.data.actions.remove(action)
     for child in list(take.collection.children_recursive):
         bpy.data.collections.remove(child)
     bpy.data.collections.remove(take.collection)
