@@ -30,6 +30,9 @@ class AIOS_OT_import_mocap(bpy.types.Operator, ImportHelper):
     footage: bpy.props.StringProperty(
         name="Footage", description="Where the footage is now; empty: where it was captured", subtype="FILE_PATH"
     )
+    people: bpy.props.StringProperty(
+        name="People", description="Numbers of the people to build, with commas; empty builds everybody"
+    )
     with_mesh: bpy.props.BoolProperty(name="Skinned Meshes", description="Build a mesh for everybody", default=True)
     with_correctives: bpy.props.BoolProperty(
         name="Pose Correctives", description="Shape keys that mend bent joints; plays some ten times slower"
@@ -47,11 +50,11 @@ class AIOS_OT_import_mocap(bpy.types.Operator, ImportHelper):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Build the scene."""
         del context
-        settings = SceneSettings(
-            self.footage or None, with_camera=self.with_camera, with_mesh=self.with_mesh,
-            with_correctives=self.with_correctives,
-        )  # fmt: skip
         try:
+            settings = SceneSettings(
+                self.footage or None, with_camera=self.with_camera, with_mesh=self.with_mesh,
+                with_correctives=self.with_correctives, people=chosen_people(self.people),
+            )  # fmt: skip
             built = build_file(self.filepath, settings)
         except AiosError as error:
             self.report({"ERROR"}, str(error))
@@ -165,6 +168,18 @@ class AIOS_OT_cancel(bpy.types.Operator):
         del context
         cancel()
         return {"FINISHED"}
+
+
+def chosen_people(text: str) -> tuple[int, ...] | None:
+    """Numbers with commas; None for none.
+
+    Raises:
+        AiosError: something is no number.
+    """
+    try:
+        return tuple(int(number) for number in text.split(",") if number.strip()) or None
+    except ValueError as error:
+        raise AiosError(f"People: '{text}' are not numbers with commas, such as 1, 3.") from error
 
 
 def build_file(path: str, settings: SceneSettings):

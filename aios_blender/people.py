@@ -15,7 +15,20 @@ from aios_core.tracks import delete_track, merge_tracks, rename_track, split_tra
 
 from .jobs import is_busy, start
 from .preferences import preferences, runtime_python
-from .take import armatures_of, camera_path, described, detailed, edit, frame_of_mocap, next_path, rebuild, take_of
+from .scene.armature import key_rest_pose
+from .take import (
+    SHAPES,
+    armatures_of,
+    camera_path,
+    described,
+    detailed,
+    edit,
+    frame_of_mocap,
+    known_shapes,
+    next_path,
+    rebuild,
+    take_of,
+)
 
 
 def chosen_body() -> Any:
@@ -194,9 +207,35 @@ class AIOS_OT_refine(_RefineOperator, bpy.types.Operator):
     bl_idname = "aios.refine"
     bl_label = "Smooth Again"
 
-    def arguments(self, context: bpy.types.Context, _take: Any) -> list[str]:
+    def arguments(self, context: bpy.types.Context, take: Any) -> list[str]:
         """Of `aios refine`."""
-        return refine_options(context.scene.aios)
+        return [*refine_options(context.scene.aios), *shape_options(known_shapes(take))]
+
+
+class AIOS_OT_shape_person(_RefineOperator, bpy.types.Operator):
+    """Change the active person's build, such as the height; places and feet are fitted to it anew"""
+
+    bl_idname = "aios.shape_person"
+    bl_label = "Change Shape"
+    betas: bpy.props.FloatVectorProperty(
+        name="Shape", description="Coefficients of the body's shape; the first is mostly height or size", size=10,
+        soft_min=-4, soft_max=4, min=-10, max=10,
+    )  # fmt: skip
+
+    def invoke(self, context: bpy.types.Context, _event: Any) -> set[str]:
+        """Begin with the shape as it is."""
+        try:
+            self.betas = active_person(context)["aios_betas"]
+        except AiosError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return context.window_manager.invoke_props_dialog(self)
+
+    def arguments(self, context: bpy.types.Context, take: Any) -> list[str]:
+        """Of `aios refine`, and from now on of every further one."""
+        shapes = known_shapes(take) | {int(active_person(context)["aios_track"]): list(self.betas)}
+        take.collection[SHAPES] = {str(number): betas for number, betas in shapes.items()}
+        return [*refine_options(context.scene.aios), *shape_options(shapes)]
 
 
 class AIOS_OT_follow_camera(_RefineOperator, bpy.types.Operator):
@@ -213,7 +252,42 @@ class AIOS_OT_follow_camera(_RefineOperator, bpy.types.Operator):
         if camera.name in take.collection.all_objects:
             raise AiosError("The scene's camera is the take's own: make the solved camera the active one.")
         path = save_camera_path(camera_path(camera, mocap.load(take.path)), take.path.with_suffix(".camera.npz"))
-        return [*refine_options(context.scene.aios), "--camera-path", str(path)]
+        shapes = shape_options(known_shapes(take))
+        return [*refine_options(context.scene.aios), *shapes, "--camera-path", str(path)]
+
+
+class AIOS_OT_key_rest_pose(bpy.types.Operator):
+    """Key the active person in a T-pose or an A-pose at this frame; retargeting tools want one before the take"""
+
+    bl_idname = "aios.key_rest_pose"
+    bl_label = "Key Rest Pose"
+    bl_options = {"REGISTER", "UNDO"}
+    pose: bpy.props.EnumProperty(
+        name="Pose", items=(("T", "T-Pose", "Arms out to the sides"), ("A", "A-Pose", "Arms 45 degrees down"))
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Before the person's first frame, where no motion is lost."""
+        try:
+            person = active_person(context)
+        except AiosError as error:
+            cls.poll_message_set(str(error))
+            return False
+        if context.scene.frame_current >= person["aios_first_frame"]:
+            cls.poll_message_set(f"Go to a frame before the person's first, {person['aios_first_frame']}")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Key every bone."""
+        key_rest_pose(active_person(context), context.scene.frame_current, self.pose)
+        return {"FINISHED"}
+
+
+def shape_options(shapes: dict[int, list[float]]) -> list[str]:
+    """Options of `aios refine` for shapes that are known."""
+    return [f"--shape={number}={','.join(f'{value:.5f}' for value in betas)}" for number, betas in shapes.items()]
 
 
 def refine_options(settings: Any) -> list[str]:
@@ -271,11 +345,15 @@ class AIOS_PT_people(bpy.types.Panel):
         row.operator(AIOS_OT_merge_people.bl_idname, text="Merge")
         if context.active_object is not None and context.active_object.type == "ARMATURE":
             layout.row().prop(context.active_object.data, "pose_position", expand=True)
+            row = layout.row(align=True)
+            for pose in ("T", "A"):
+                row.operator(AIOS_OT_key_rest_pose.bl_idname, text=f"Key {pose}-Pose").pose = pose
+            layout.operator(AIOS_OT_shape_person.bl_idname, icon="MOD_CLOTH")
         layout.operator(AIOS_OT_refine.bl_idname, icon="MOD_SMOOTH")
         layout.operator(AIOS_OT_follow_camera.bl_idname, icon="CAMERA_DATA")
 
 
 CLASSES = (
     AIOS_OT_rename_person, AIOS_OT_delete_person, AIOS_OT_split_person, AIOS_OT_merge_people, AIOS_OT_select_person,
-    AIOS_OT_refine, AIOS_OT_follow_camera, AIOS_PT_people,
+    AIOS_OT_refine, AIOS_OT_follow_camera, AIOS_OT_shape_person, AIOS_OT_key_rest_pose, AIOS_PT_people,
 )  # fmt: skip

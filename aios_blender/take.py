@@ -19,7 +19,7 @@ from aios_core.mocap import Mocap
 from .scene import BuiltScene, SceneSettings, build
 
 MOCAP, FOOTAGE, MESHES, CAMERA = "aios_mocap", "aios_footage", "aios_meshes", "aios_camera"
-CORRECTIVES = "aios_correctives"
+CORRECTIVES, SHAPES, PEOPLE = "aios_correctives", "aios_shapes", "aios_people"
 """Custom properties of a take's collection: its Mocap file, and what of it was built."""
 
 
@@ -42,6 +42,8 @@ def build_take(path: str | Path, body: BodyModel, settings: SceneSettings) -> Bu
     built.collection[FOOTAGE] = settings.footage or ""
     built.collection[MESHES], built.collection[CAMERA] = settings.with_mesh, settings.with_camera
     built.collection[CORRECTIVES] = settings.with_correctives
+    if settings.people is not None:
+        built.collection[PEOPLE] = list(settings.people)
     return built
 
 
@@ -71,8 +73,9 @@ def rebuild(take: Take, path: Path, body: BodyModel) -> BuiltScene:
     settings = SceneSettings(
         footage, with_camera=bool(take.collection[CAMERA]), with_mesh=bool(take.collection[MESHES]),
         with_correctives=bool(take.collection.get(CORRECTIVES)), set_scene=False,
+        people=tuple(take.collection[PEOPLE]) if PEOPLE in take.collection else None,
     )  # fmt: skip
-    name = take.collection.name
+    name, shapes = take.collection.name, known_shapes(take)
     scene_camera = bpy.context.scene.camera
     owned = scene_camera is not None and scene_camera.name in take.collection.all_objects
     mocap.load(path)  # nothing is removed for a file that cannot be read
@@ -82,6 +85,7 @@ def rebuild(take: Take, path: Path, body: BodyModel) -> BuiltScene:
     remove(take)
     built = build_take(path, body, settings)
     built.collection.name = name
+    built.collection[SHAPES] = {str(number): betas for number, betas in shapes.items()}
     for armature in (person.armature for person in built.people):
         if armature["aios_track"] in selected and armature.name in bpy.context.view_layer.objects:
             armature.select_set(True)
@@ -90,6 +94,11 @@ def rebuild(take: Take, path: Path, body: BodyModel) -> BuiltScene:
     if owned and built.camera is not None:
         bpy.context.scene.camera = built.camera
     return built
+
+
+def known_shapes(take: Take) -> dict[int, list[float]]:
+    """Betas (10) that were set by hand, by the number of the person."""
+    return {int(number): list(betas) for number, betas in dict(take.collection.get(SHAPES, {})).items()}
 
 
 def remove(take: Take) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class SceneSettings:
     """Where the footage is now; None = where the Mocap says it was."""
     with_camera: bool = True
     with_mesh: bool = True
+    people: tuple[int, ...] | None = None
+    """Numbers of the tracks to build; None = everybody."""
     with_correctives: bool = False
     """Shape keys that mend bent joints, keyed; they play some ten times slower than the rest."""
     set_scene: bool = True
@@ -63,6 +65,8 @@ class BuiltScene:
 def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) -> BuiltScene:
     """Everybody of a Mocap as armatures with skinned meshes under a camera that matches the footage."""
     settings = settings or SceneSettings()
+    if settings.people is not None:
+        mocap = replace(mocap, tracks=tuple(track for track in mocap.tracks if track.id in settings.people))
     name = Path(mocap.source).stem or "mocap"
     collection = bpy.data.collections.new(name)
     bpy.context.scene.collection.children.link(collection)

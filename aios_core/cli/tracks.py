@@ -17,6 +17,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     refine.add_argument("-o", "--output", help="the Mocap to write (default: in place)")
     refine.add_argument("--body", help="body model file (default: the open body)")
     refine.add_argument("--progress", choices=sorted(REPORTERS), default="bar", help="how progress is shown")
+    refine.add_argument(
+        "--shape", action="append", default=[], metavar="TRACK=B0,..,B9",
+        help="the shape of a track that is known: ten coefficients; may be repeated",
+    )  # fmt: skip
     add_refine_options(refine)
     refine.set_defaults(run=refine_mocap)
 
@@ -87,7 +91,8 @@ def refine_mocap(options: argparse.Namespace) -> None:
     found = mocap.load(options.mocap)
     if all(track.measured is None for track in found.tracks):
         raise AiosError(f"{options.mocap} holds no measurements to refine.")
-    mocap.save(_refined(found, options, config, reporter.warning), output)
+    shapes = _shapes(options.shape, {track.id for track in found.tracks})
+    mocap.save(_refined(found, options, config, reporter.warning, shapes), output)
     reporter.done(str(output), len(found.tracks))
 
 
@@ -118,7 +123,26 @@ def _output(options: argparse.Namespace) -> Path:
     return check_writable(options.output or options.mocap)
 
 
-def _refined(found, options: argparse.Namespace, config, on_warning):
+def _shapes(given: list[str], tracks: set[int]) -> dict[int, list[float]]:
+    """Betas by the number of the track.
+
+    Raises:
+        AiosError: not a track of the Mocap, or not ten numbers.
+    """
+    shapes = {}
+    for text in given:
+        number, _, values = text.partition("=")
+        try:
+            track, betas = int(number), [float(value) for value in values.split(",")]
+        except ValueError:
+            track, betas = 0, []
+        if track not in tracks or len(betas) != 10:
+            raise AiosError(f"--shape {text}: give the number of a track, '=', and ten coefficients with commas.")
+        shapes[track] = betas
+    return shapes
+
+
+def _refined(found, options: argparse.Namespace, config, on_warning, shapes=None):
     from aios_core.body.files import load_body, open_body
     from aios_core.camera_path import load_camera_path, with_camera_path
     from aios_core.pipeline.refine import refine
@@ -126,7 +150,7 @@ def _refined(found, options: argparse.Namespace, config, on_warning):
     body = load_body(options.body) if options.body else open_body()
     if options.camera_path:
         found = with_camera_path(found, load_camera_path(options.camera_path))
-    return refine(found, body, config, on_warning)
+    return refine(found, body, config, on_warning, shapes)
 
 
 def _described(track) -> str:

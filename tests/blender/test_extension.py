@@ -48,6 +48,14 @@ def test_the_operator_and_the_function_build_the_same_objects(enabled, tmp_path)
     assert np.allclose(*poses)
 
 
+def test_only_chosen_people_are_built(enabled, tmp_path):
+    path = mocap_file.save(make_mocap(), tmp_path / "clip.npz")
+    with pytest.raises(RuntimeError, match="are not numbers"):
+        bpy.ops.aios.import_mocap(filepath=str(path), people="Anna")
+    bpy.ops.aios.import_mocap(filepath=str(path), people="2")
+    assert [o.name for o in bpy.data.objects if o.type == "ARMATURE"] == ["P02_armature"]
+
+
 def test_a_wrong_file_is_reported_and_builds_nothing(enabled, tmp_path):
     wrong = tmp_path / "wrong.npz"
     wrong.write_bytes(b"nothing")

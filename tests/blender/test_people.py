@@ -102,6 +102,53 @@ def test_smoothing_again_runs_in_the_runtime_and_rebuilds(take, monkeypatch):
     assert not bpy.context.window_manager.aios_job.is_running
 
 
+def test_a_changed_shape_stays_through_further_smoothing(take, monkeypatch):
+    monkeypatch.setattr(people, "runtime_python", lambda: sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    activate(2)
+    before = height()
+    assert bpy.ops.aios.shape_person(betas=[2.5] + [0.0] * 9) == {"FINISHED"}
+    wait()
+    activate(1)
+    activate(2)
+    assert abs(height() - before) > 0.05
+    activate(1)
+    bpy.ops.aios.refine()
+    wait()
+    after = mocap_file.load(take_of(None).path)
+    assert np.allclose(after.tracks[1].betas, [2.5] + [0] * 9) and not np.allclose(after.tracks[0].betas, 0)
+    assert people.active_person(bpy.context)["aios_track"] == 1
+
+
+def height() -> float:
+    bones = people.active_person(bpy.context).data.bones
+    return bones["head"].head_local.y - bones["left_foot"].head_local.y
+
+
+@pytest.mark.parametrize("pose", ["T", "A"])
+def test_a_rest_pose_is_keyed_before_the_take_and_leaves_the_take_alone(take, pose):
+    activate(1)
+    armature = people.active_person(bpy.context)
+    scene = bpy.context.scene
+
+    def places(frame):
+        scene.frame_set(frame)
+        bones = ("left_shoulder", "left_wrist", "right_shoulder", "right_wrist", "left_foot")
+        return {name: armature.matrix_world @ armature.pose.bones[name].head for name in bones}
+
+    later = places(9)
+    scene.frame_set(1)
+    assert not bpy.ops.aios.key_rest_pose.poll()
+    scene.frame_set(-9)
+    assert bpy.ops.aios.key_rest_pose(pose=pose) == {"FINISHED"}
+    found = places(-9)
+    for side in ("left", "right"):
+        arm = found[f"{side}_wrist"] - found[f"{side}_shoulder"]
+        assert abs(arm.z) < 0.05 if pose == "T" else 0.6 < -arm.z / arm.length < 0.8
+    assert 0 < found["left_foot"].z < 0.12
+    assert all((places(9)[name] - place).length < 1e-6 for name, place in later.items())
+
+
 def test_a_camera_of_blenders_own_gives_its_path_in_film_axes(take):
     """The take's own camera stands where the film camera stood: reading its path gives the Mocap's matrix back."""
     found = mocap_file.load(take)

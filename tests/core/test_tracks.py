@@ -151,6 +151,20 @@ def test_a_camera_path_must_fit_and_be_rigid(file, tmp_path, capsys):
     assert m.load(file).camera_to_world.shape == (150, 4, 4)
 
 
+def test_a_known_shape_is_kept_and_people_are_placed_for_it(file, capsys):
+    assert main(["refine", str(file), "--progress", "none"]) == 0
+    before = m.load(file).tracks[0]
+    betas = ",".join(["2.5"] + ["0"] * 9)
+    assert main(["refine", str(file), "--shape", f"{before.id}={betas}", "--progress", "none"]) == 0
+    after = m.load(file).tracks[0]
+    assert np.allclose(after.betas, [2.5] + [0] * 9)
+    farther = after.transl[:, 2].mean() / before.transl[:, 2].mean()
+    assert abs(farther - 1) > 0.02, "another size looks as large at another distance"
+    for wrong in ("99=" + betas, f"{before.id}=1,2", "shape"):
+        assert main(["refine", str(file), "--shape", wrong, "--progress", "none"]) == 2
+        assert "ten coefficients" in capsys.readouterr().err
+
+
 def test_refining_imports_no_torch(file):
     code = "import sys; from aios_core.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "refine", str(file), "--progress", "none"]

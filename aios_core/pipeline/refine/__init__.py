@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -50,15 +50,24 @@ def one_shape(measured: Measured) -> np.ndarray:
 
 
 def refine(
-    mocap: Mocap, body: BodyModel, config: RefineConfig, on_warning: Callable[[str], None] = lambda _: None
+    mocap: Mocap,
+    body: BodyModel,
+    config: RefineConfig,
+    on_warning: Callable[[str], None] = lambda _: None,
+    shapes: Mapping[int, np.ndarray] | None = None,
 ) -> Mocap:
-    """The Mocap with clean motion made from what was measured of every track; tracks without measurements stay."""
+    """The Mocap with clean motion made from what was measured of every track; tracks without measurements stay.
+
+    shapes: betas (10,) of tracks whose shape is known, by their number; people are placed anew for them.
+    """
     figures, warnings = [], []
     size = (mocap.width, mocap.height)
     for track in mocap.tracks:
         fitted, betas, warning = body_for_shape(body, track.betas, mocap.body_family)
         if track.measured is not None:
             raw = raw_track(track.id, track.measured, track.name)
+            known = (shapes or {}).get(track.id)
+            raw = raw if known is None else replace(raw, betas=np.asarray(known, np.float32))
             fitted, betas, warning = body_for_shape(body, raw.betas, mocap.body_family)
             track = clean(raw, mocap.timestamps, fitted, betas, mocap.camera, size, config)
         warnings += [warning] if warning and warning not in warnings else []
@@ -69,7 +78,10 @@ def refine(
     if config.fit_picture:
         # The fit weighs contacts softly, by itself; they are told from legs that nothing has moved yet.
         figures = [replace(f, track=stand(f, camera_to_world, mocap.timestamps, False)) for f in figures]
-        figures = [fit_figure(f, mocap.camera, size, camera_to_world, mocap.timestamps) for f in figures]
+        figures = [
+            fit_figure(f, mocap.camera, size, camera_to_world, mocap.timestamps, f.track.id not in (shapes or {}))
+            for f in figures
+        ]
         camera_to_world = _world(figures, mocap, config)
     tracks = tuple(stand(figure, camera_to_world, mocap.timestamps, config.lock_feet) for figure in figures)
     return replace(mocap, tracks=tracks, camera_to_world=camera_to_world)
