@@ -62,8 +62,9 @@ def draw_models(layout: Any, context: bpy.types.Context, stored: Any) -> None:
     column = box.column()
     column.use_property_split = True
     column.prop(stored, "body")
-    if stored.body:
+    if stored.body or stored.weights_kind == "aios":
         draw_text(box, context, "SMPL-X is your own download from its authors' page, for non-commercial use only.")
+        box.operator("wm.url_open", text="SMPL-X Downloads", icon="URL").url = "https://smpl-x.is.tue.mpg.de"
 
 
 def draw_job(layout: Any, context: bpy.types.Context) -> None:

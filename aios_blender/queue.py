@@ -79,14 +79,20 @@ class AIOS_OT_queue_clip(bpy.types.Operator):
     bl_label = "Add to Queue"
     bl_options = {"REGISTER", "UNDO"}
 
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """With footage."""
+        try:
+            footage_of(context.scene.aios, context.scene)
+        except AiosError as error:
+            cls.poll_message_set(str(error))
+            return False
+        return True
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Add one clip."""
         settings = context.scene.aios
-        try:
-            enqueue(context.scene, footage_of(settings, context.scene), settings)
-        except AiosError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        enqueue(context.scene, footage_of(settings, context.scene), settings)
         return {"FINISHED"}
 
 

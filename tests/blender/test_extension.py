@@ -34,6 +34,34 @@ def run_python(*arguments, **environment):
     )  # fmt: skip
 
 
+LATER = [
+    "setup_runtime",
+    "remove_runtime",
+    "check_setup",
+    "capture",
+    "cancel",
+    "export_people",
+    "run_queue",
+    "submit_queue",
+    "refine",
+]
+LATER += ["follow_camera", "shape_person", "drop_footage"]
+"""What these change is outside Blender, or becomes a step of undo when their process is done."""
+ALWAYS = ["queue_files", "select_person", "fix_shape_key_ranges", "drop_footage"]
+"""These can always be pressed."""
+
+
+def test_every_button_says_what_it_does_why_it_cannot_be_pressed_and_is_undone():
+    operators = [cls for cls in aios_blender._classes() if issubclass(cls, bpy.types.Operator)]
+    assert len(operators) > 20
+    for cls in operators:
+        name = cls.bl_idname.removeprefix("aios.")
+        assert cls.__doc__ and cls.__doc__[0].isupper() and not cls.__doc__.endswith("."), cls
+        ours = [base for base in cls.__mro__ if base.__module__.startswith("aios_blender")]
+        assert any("poll" in vars(base) for base in ours) != (name in ALWAYS), cls
+        assert ("UNDO" in getattr(cls, "bl_options", ())) != (name in LATER), cls
+
+
 def test_the_operator_and_the_function_build_the_same_objects(enabled, tmp_path):
     from aios_blender.scene import build
 
