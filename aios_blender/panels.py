@@ -130,6 +130,7 @@ class _CapturePanel:
             row.prop(settings, "first_frame", text="Frames")
             row.prop(settings, "last_frame", text="")
         column.prop(settings, "step")
+        column.prop(settings, "quality")
         column.prop(settings, "max_people")
         column.prop(settings, "threshold")
         draw_refining(column, settings)
@@ -192,7 +193,7 @@ class AIOS_PT_queue(bpy.types.Panel):
             column = layout.column()
             column.use_property_split = True
             column.use_property_decorate = False
-            for name in ("footage", "threshold", "max_people", "step"):
+            for name in ("footage", "quality", "threshold", "max_people", "step"):
                 column.prop(settings, name)
             draw_refining(column, settings)
         layout.operator(AIOS_OT_run_queue.bl_idname, icon="PLAY")

@@ -34,6 +34,14 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
         name="Step", description="Look at every so many frames; the frames between are interpolated", default=1, min=1,
         max=100,
     )  # fmt: skip
+    quality: bpy.props.EnumProperty(
+        name="Quality",
+        description="Size at which the network looks at the footage",
+        items=(
+            ("1.0", "Full", "As the network was trained"),
+            ("0.7", "Fast", "Half the pixels: about 1.5 times as fast, finds fewer people and loses them more often"),
+        ),
+    )
     threshold: bpy.props.FloatProperty(
         name="Threshold", description="Least confidence of a person: lower finds more people and more mistakes",
         default=0.3, min=0.01, max=0.99, subtype="FACTOR",

@@ -152,6 +152,9 @@ class CaptureConfig:
     """Every how many frames."""
     sequence_fps: float = 24.0
     """Frame rate of image sequences, which carry none."""
+    scale: float = 1.0
+    """Size at which the network looks at pictures, as a factor on that of its training: smaller is faster and sees
+    less."""
     batch: int = 4
     """Frames a forward pass takes."""
     memory_seconds: float = 0.7

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import load_checkpoint, load_weights, weights_path
 from aios_core.model.preprocess import pad_batch, preprocess
 from aios_core.pipeline.people import DEFAULT_THRESHOLD, FramePeople, people_from_predictions, without_duplicates
+
+LEAST_SCALE, MOST_SCALE = 0.25, 4.0
+"""Factors on the size of the training's pictures."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,14 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
 
     Raises:
         CheckpointError: the weights are missing or do not fit.
-        AiosError: there is no such device.
+        AiosError: there is no such device, or the scale is out of all reason.
     """
+    if not LEAST_SCALE <= config.scale <= MOST_SCALE:
+        raise AiosError(f"--scale {config.scale:g}: give a factor from {LEAST_SCALE} to {MOST_SCALE}.")
     checkpoint = load_checkpoint(weights_path(config.weights))
-    model = AiOS(checkpoint.config or AIOS)
+    trained = checkpoint.config or AIOS
+    sides = {name: round(getattr(trained, name) * config.scale) for name in ("short_side", "long_side")}
+    model = AiOS(replace(trained, **sides))
     load_weights(model, checkpoint)
     device = choose_device(config.device)
     means = None

@@ -79,6 +79,15 @@ def test_json_prints_scores_boxes_and_seventeen_joints_in_pixels():
         assert max(x1, y1) > 2, "pixels, not fractions"
 
 
+def test_another_scale_is_another_look_and_senseless_ones_are_refused(tmp_path):
+    found = {}
+    for scale in ("1", "0.7"):
+        result = aios("estimate", PHOTO, "--json", "--threshold", "0.05", "--scale", scale)
+        found[scale] = json.loads(result.stdout)["people"]
+    assert found["1"] and found["0.7"] and found["1"] != found["0.7"]
+    assert_one_sentence(aios("estimate", PHOTO, "--json", "--scale", "0"), "--scale 0")
+
+
 def test_a_thumbnail_shows_the_frame_and_the_people_in_it(tmp_path):
     path = tmp_path / "small.jpg"
     found = {}
