@@ -165,3 +165,67 @@ def picture(name: str, height: int, width: int) -> np.ndarray:
         image[top : top + h, left : left + w] += random.uniform(-80, 80, 3)
     image += 128 + 12 * random.standard_normal((height, width, 3))
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def train_case() -> tuple[dict, list[dict], dict[str, list[np.ndarray]]]:
+    """What the losses in aios_losses.npz were computed from: outputs, targets and the data's annotations."""
+    random = generator("train_case")
+    normal, uniform = random.standard_normal, random.uniform
+
+    def boxes(*shape: int) -> np.ndarray:
+        return np.concatenate([uniform(0.2, 0.8, (*shape, 2)), uniform(0.05, 0.4, (*shape, 2))], -1)
+
+    def points(count: int, *shape: int) -> np.ndarray:
+        """x0 y0 x1 y1 ... and then visibilities."""
+        return np.concatenate([uniform(0.1, 0.9, (*shape, 2 * count)), uniform(0.5, 0.9, (*shape, count))], -1)
+
+    def layer(index: int) -> dict[str, np.ndarray]:
+        queries = 900 if index < 2 else 100
+        out = {"pred_logits": normal((2, queries, 2)) - 2, "pred_boxes": boxes(2, queries)}
+        if index < 2:
+            return out
+        for part in ("lhand", "rhand", "face"):
+            out[f"pred_{part}_boxes"] = boxes(2, queries)
+            if index >= 4:
+                out[f"pred_{part}_keypoints"] = points(6, 2, queries)
+        out["pred_keypoints"] = points(17, 2, queries)
+        for name, count in (("pose", 22), ("lhand_pose", 15), ("rhand_pose", 15), ("jaw_pose", 1)):
+            out[f"pred_smpl_{name}"] = normal((2, queries, count, 3, 3)) * 0.5
+        out["pred_smpl_beta"], out["pred_smpl_expr"] = normal((2, queries, 10)), normal((2, queries, 10))
+        scale = uniform(0.03, 0.08, (2, queries, 1))
+        out["pred_smpl_cam"] = np.concatenate([scale, normal((2, queries, 2)) * 0.002], -1)
+        out["pred_smpl_kp3d"] = normal((2, queries, 137, 3)) * 0.4
+        return out
+
+    layers = [layer(index) for index in range(6)]
+    clean = boxes(2, 100)
+    for out in layers:
+        out |= {"dn_bbox_input": clean, "dn_class_pred": normal((2, 100, 2)), "dn_bbox_pred": boxes(2, 100)}
+    proposals = {"pred_logits": normal((2, 900, 2)) - 2, "pred_boxes": boxes(2, 900)}
+    targets, annotations = [], {}
+    for picture, count in enumerate((2, 3)):
+        target = {"boxes": boxes(count), "keypoints": points(17, count)}
+        target["keypoints"][:, 34:] = uniform(0, 1, (count, 17)) < 0.8
+        for part in ("lhand", "rhand", "face"):
+            target[f"{part}_boxes"] = boxes(count)
+            target[f"{part}_keypoints"] = points(6, count)
+            target[f"{part}_keypoints"][:, 12:] = uniform(0, 1, (count, 6)) < 0.7
+        targets.append(target)
+        new = {"smplx_pose": normal((count, 159)) * 0.4, "smplx_pose_valid": np.ones((count, 53))}
+        new["smplx_pose_valid"][0, 22:37] = 0
+        new |= {"smplx_shape": normal((count, 10)), "smplx_shape_valid": np.arange(count) != 1}
+        new |= {"smplx_expr": normal((count, 10)), "smplx_expr_valid": np.arange(count) != 0}
+        for name in ("joint_cam", "smplx_joint_cam"):
+            joints = normal((count, 137, 3)) * 0.4
+            new[name] = np.concatenate([joints, uniform(0, 1, (count, 137, 1)) < 0.9], -1)
+        new["is_3D"] = np.array(picture == 0)
+        x, y = uniform(0, 12, (count, 137, 1)), uniform(0, 16, (count, 137, 1))
+        new["joint_img"] = np.concatenate([x, y, uniform(0, 1, (count, 137, 1)) < 0.85], -1)
+        new["img_shape"] = np.array([480 + 32 * picture, 640 - 64 * picture])
+        for part in ("body", "lhand", "rhand", "face"):
+            new[f"{part}_bbox_valid"] = np.ones(count)
+        new["lhand_bbox_valid"][-1] = 0
+        new["face_bbox_valid"][0] = 1 - picture
+        for name, value in new.items():
+            annotations.setdefault(name, []).append(value)
+    return {"layers": layers, "proposals": proposals}, targets, annotations

@@ -1,8 +1,34 @@
-"""Configuration of a training run: frozen dataclasses; one preset is ours."""
+"""Configuration of a training run: frozen dataclasses. `RunConfig` is what every recipe has; one preset here is ours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What the loop needs to know, whatever the recipe."""
+
+    batch: int = 16
+    """Pictures on each device."""
+    gradient_clip: float = 5.0
+    """Greatest norm of the gradient; it is scaled down to this."""
+    ema: float = 0.998
+    """Decay of the averaged weights."""
+    ema_warmup: bool = True
+    """Early steps count more in the averaged weights."""
+    bfloat16: bool = True
+    """Matrix products in half precision (autocast)."""
+    rate_factors: tuple[tuple[str, float], ...] = ()
+    """(beginning of a parameter's name, factor on its learning rate); the longest beginning that fits counts."""
+    seed: int = 0
+    checkpoint_seconds: float = 120.0
+    checkpoints_kept: int = 2
+    shard_mebibytes: int = 512
+    """Largest size of a checkpoint's files."""
+    log_steps: int = 50
+    loader_workers: int = 0
+    """Processes that prepare pictures, on each device (published recipe)."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +59,9 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One training run."""
+class TrainConfig(RunConfig):
+    """One run of the open recipe."""
 
-    batch: int = 16
     width: int = 256
     height: int = 192
     """Size of training pictures, pixels."""
@@ -48,18 +73,12 @@ class TrainConfig:
     warmup_steps: int = 200
     decay_from: float = 0.65
     """Share of the run after which the learning rate falls along a cosine."""
-    gradient_clip: float = 5.0
-    ema: float = 0.998
     denoising_groups: int = 1
     box_noise: float = 0.35
     keypoint_noise: float = 0.12
     """Standard deviation of noised keypoints, in body box sizes."""
     tokens_per_person: int = 5
     """Encoder tokens assigned to each person."""
-    bfloat16: bool = True
-    seed: int = 0
-    checkpoint_seconds: float = 120.0
-    log_steps: int = 50
     weights: LossWeights = field(default_factory=LossWeights)
 
 
