@@ -25,6 +25,10 @@ class MocapFileError(AiosError):
     """The Mocap file is missing, damaged, or of a version this program does not know."""
 
 
+class DataSetError(AiosError):
+    """A file of a training or evaluation data set is missing, unsafe, damaged, or lacks what is needed of it."""
+
+
 class OutputError(AiosError):
     """The output cannot be written."""
 
