@@ -15,10 +15,12 @@ from torch import Tensor
 from aios_core.body.files import load_body, open_body
 from aios_core.errors import DataSetError
 from training.data.humandata.augmentation import Augmentation, draw_view, fitted, look, read_picture
-from training.data.humandata.dataset import DataSet
+from training.data.humandata.dataset import PARTS_OF_53, DataSet
 from training.data.humandata.kinds import KINDS, RECIPES
 from training.data.humandata.landmarks import landmark_body
 from training.paper.targets import PictureTargets
+
+LEFT_HAND_OF_53, RIGHT_HAND_OF_53 = PARTS_OF_53[:2]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class MixtureConfig:
     """SMPLX_NEUTRAL.npz, whose joints the annotated parameters stand for; None is the open body."""
     cache: str | None = None
     """Folder for what is read of the files, shared by all processes; None keeps it in memory."""
+    absolute_hands: tuple[str, ...] = ()
+    """Kinds whose files hold hands with flat = zero; others are relative to the mean hand (SPEC section 13.6)."""
     only: tuple[str, ...] = ()
     """Use these kinds alone, with their probabilities in proportion; empty for all."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -73,6 +77,9 @@ class Mixture:
         """
         data_set, number, rng = self.draw(index)
         annotations = data_set.annotations(number)
+        if data_set.kind.name in self.config.absolute_hands:
+            annotations.pose[:, LEFT_HAND_OF_53] -= self.body.hands_mean_left
+            annotations.pose[:, RIGHT_HAND_OF_53] -= self.body.hands_mean_right
         rgb = read_picture(annotations.image_path)
         size = (rgb.shape[1], rgb.shape[0])
         annotations = fitted(annotations, size)
