@@ -1,4 +1,4 @@
-"""Configuration of a training run: frozen dataclasses. `RunConfig` is what every recipe has; one preset here is ours."""
+"""Configuration of a training run: frozen dataclasses. `RunConfig` is what every recipe has; `OPEN` is ours."""
 
 from __future__ import annotations
 

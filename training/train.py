@@ -1,190 +1,221 @@
-"""Train the network: python -m training.train --data SHARDS --out RUN --minutes 75
+"""Train the network: python -m training.train --preset open --data SHARDS --out RUN --minutes 75
 
-A flat loop. The run is boxed in time, writes its state every two minutes, continues when it is started again, logs one
-JSON line per 50 steps to RUN/log.jsonl and leaves the averaged weights in RUN/weights.safetensors.
+On several devices: torchrun --nproc-per-node N -m training.train ... A flat loop for every recipe: it can be boxed in
+time, writes checkpoints, continues from the newest when it is started again, logs to RUN/log.jsonl and RUN/tensorboard
+and leaves the averaged weights in RUN/weights.safetensors. docs/training.md tells the whole story.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
-import math
+import signal
+import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from aios_core.body.files import open_body
-from aios_core.body.skinning_torch import TorchBody
+from aios_core.body.files import load_body, open_body
 from aios_core.config import PRESETS as MODELS
 from aios_core.config import ModelConfig
-from aios_core.model.aios import AiOS
+from aios_core.errors import AiosError
 from aios_core.model.checkpoint import save_weights
-from training.checkpoints import RunState, load_state, save_state, update_ema
-from training.config import PRESETS, TrainConfig
-from training.data.sample import Sample, Shard, list_shards, read_shard
-from training.denoising import noised_copies
-from training.dense import HeatmapHead, encoder_loss, heatmap_loss
-from training.losses import Losses, decoder_losses
-from training.targets import Targets, batch
+from training.checkpoints import RunState, checkpoints, load_checkpoint, save_checkpoint, update_ema
+from training.config import PRESETS as OPEN_PRESETS
+from training.config import RunConfig, TrainConfig
+from training.data.humandata.mixture import Mixture, MixtureConfig
+from training.initial_weights import load_all, load_what_fits
+from training.logs import Averages, Log, mean_of_processes
+from training.open_recipe import OpenRecipe
+from training.paper.config import PAPER, PAPER_FINETUNE, PaperConfig
+from training.paper.recipe import PaperRecipe
+from training.processes import ALONE, Processes, processes
+from training.recipe import Randomness, Recipe, to_device
+from training.settings import SettingError, with_settings
+
+PRESETS: dict[str, RunConfig] = OPEN_PRESETS | {"paper": PAPER, "paper-finetune": PAPER_FINETUNE}
+GO_ON, SAVE, STOP = range(3)
 
 
-def main() -> None:
-    """Parse the command line and train."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and train; the exit code."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    asked_to_end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())
+    with processes(options.device) as group:
+        try:
+            recipe = recipe_of(options, group)
+            seconds = None if options.minutes is None else options.minutes * 60
+            train(recipe, options.out, seconds, options.steps, group, options.compile, asked_to_end.is_set)
+        except AiosError as error:
+            if group.is_first:
+                print(f"training: {error}", file=sys.stderr)
+            return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", choices=sorted(PRESETS), default="open")
-    parser.add_argument("--data", type=Path, required=True, help="folder of shards; may still be growing")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, required=True, help="length of the whole run, resumed time included")
-    parser.add_argument("--steps", type=int, help="stop after so many steps (for tests)")
-    parser.add_argument("--init", type=Path, help="start from these weights (.safetensors) instead of from nothing")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    train(
-        PRESETS[options.preset], MODELS[options.preset], options.data, options.out, options.minutes * 60,
-        options.steps, options.init,
+    parser.add_argument("--data", type=Path, required=True, help="folder of shards (open) or of data sets (paper)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; one that is there is continued")
+    parser.add_argument("--minutes", type=float, help="length of the whole run, resumed time included")
+    parser.add_argument("--steps", type=int, help="stop after so many steps in all")
+    parser.add_argument("--init", type=Path, help="start from these weights instead of from nothing")
+    parser.add_argument("--init-partial", type=Path, help="start from whatever fits: a ResNet, COCO keypoint weights")
+    parser.add_argument("--body", type=Path, help="SMPLX_NEUTRAL.npz (paper)")
+    parser.add_argument("--cache", type=Path, help="folder for what is read of annotations (paper)")
+    parser.add_argument("--device", help="cpu, cuda, ...; default: CUDA where there is one")
+    parser.add_argument("--compile", action="store_true", help="compile the network with torch.compile")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of each process")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="change a setting of the preset, such as batch=4, weights.pose.face=0.2 or model.short_side=512",
     )  # fmt: skip
+    return parser
+
+
+def recipe_of(options: argparse.Namespace, group: Processes) -> Recipe:
+    """The recipe that the command line asks for, on its data, with the weights it starts from."""
+    of_model = [setting.removeprefix("model.") for setting in options.settings if setting.startswith("model.")]
+    config = with_settings(PRESETS[options.preset], [s for s in options.settings if not s.startswith("model.")])
+    model_config = with_settings(MODELS["open" if options.preset == "open" else "aios"], of_model)
+    if isinstance(config, TrainConfig):
+        if options.minutes is None and options.steps is None:
+            raise SettingError("How long is the run? Give --minutes or --steps.")
+        recipe: Recipe = OpenRecipe(config, model_config, options.data)
+    else:
+        recipe = _paper_recipe(config, model_config, options, group)
+    if options.init is not None:
+        load_all(recipe.network, options.init)
+    if options.init_partial is not None:
+        told = load_what_fits(recipe.network, options.init_partial)
+        if group.is_first:
+            print(told)
+    return recipe
+
+
+def _paper_recipe(
+    config: PaperConfig, model_config: ModelConfig, options: argparse.Namespace, group: Processes
+) -> PaperRecipe:
+    if options.body is None and model_config.body_family == "smplx":
+        raise SettingError("The network predicts SMPL-X bodies: give --body SMPLX_NEUTRAL.npz.")
+    path = None if options.body is None else str(options.body)
+    cache = None if options.cache is None else str(options.cache)
+    mixture = MixtureConfig(
+        str(options.data), config.phase, config.mixture, path, cache, config.data_sets, config.augmentation
+    )
+    pictures = Mixture(mixture, config.seed, group.rank, group.world)
+    return PaperRecipe(config, model_config, pictures, load_body(path) if path else open_body())
 
 
 def train(
-    config: TrainConfig,
-    model_config: ModelConfig,
-    data: Path,
+    recipe: Recipe,
     out: Path,
-    seconds: float,
+    seconds: float | None = None,
     steps: int | None = None,
-    init: Path | None = None,
+    group: Processes = ALONE,
+    compiled: bool = False,
+    asked_to_end: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Train until `seconds` of training have passed in all (or `steps` steps); the weights' path."""
+    """Train until the recipe ends, `seconds` of training have passed in all, or `steps` steps; the weights' path.
+
+    All processes of the group call it with the same arguments.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    state = start(config, model_config, init)
-    saved = out / "state.pt"
-    if saved.exists():
-        load_state(state, saved)
-    body = TorchBody(open_body())
-    samples = shuffled_samples(data, state.rng)
-    before, begun, last_saved = state.seconds, time.monotonic(), time.monotonic()
-    log = open(out / "log.jsonl", "a")  # noqa: SIM115 (closed at the end of the run)
-    sums: dict[str, float] = {}
-    while state.seconds < seconds and (steps is None or state.step < steps):
-        rate = learning_rate(config, state.step, state.seconds / seconds if steps is None else state.step / steps)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate * group["base"]
-        images, targets = batch(
-            [next(samples) for _ in range(config.batch)], config, model_config.camera_focal_px, state.rng
-        )
-        losses = training_step(state, config, model_config, images, targets, body)
-        for name, value in losses.terms.items():
-            sums[name] = sums.get(name, 0.0) + value
+    state = start(recipe, out, group)
+    module = distributed(recipe, group)
+    if compiled:
+        recipe.network.compile()
+    log, averages = Log(out, state.step) if group.is_first else None, Averages()
+    before, begun, last_saved, last_logged = state.seconds, time.monotonic(), time.monotonic(), time.monotonic()
+    config, decision = recipe.config, GO_ON
+
+    def due() -> float:
+        """What this process thinks is to be done now."""
+        is_over = recipe.is_finished(state.step) or (steps is not None and state.step >= steps)
+        if is_over or (seconds is not None and state.seconds >= seconds) or asked_to_end():
+            return STOP
+        return SAVE if time.monotonic() - last_saved > config.checkpoint_seconds else GO_ON
+
+    while True:
+        decision, state.seconds = group.agree((due(), state.seconds))
+        if decision != GO_ON:
+            _save(state, out, group)
+            last_saved = time.monotonic()
+        if decision == STOP:
+            break
+        rate = recipe.rate(state.step, state.step / steps if steps is not None else state.seconds / (seconds or 1))
+        batch = to_device(recipe.draw(state.step, state.randomness), group.device)
+        averages.add(training_step(state, module, batch, rate))
         state.step += 1
         state.seconds = before + time.monotonic() - begun
         if state.step % config.log_steps == 0:
-            line = {"step": state.step, "seconds": round(state.seconds, 1), "rate": round(rate, 4)}
-            line |= {name: round(value / config.log_steps, 4) for name, value in sums.items()}
-            print(json.dumps(line), file=log, flush=True)
-            sums = {}
-        if time.monotonic() - last_saved > config.checkpoint_seconds:
-            save_state(state, saved)
-            last_saved = time.monotonic()
-    log.close()
-    save_state(state, saved)
-    return save_weights(state.ema, out / "weights.safetensors")
+            means = mean_of_processes(group.gather(averages.take()))
+            speed = config.log_steps * config.batch * group.world / (time.monotonic() - last_logged)
+            if log is not None:
+                line = {"seconds": round(state.seconds, 1), "rate": rate, "pictures_per_second": speed}
+                log.write(state.step, line | means)
+            last_logged = time.monotonic()
+    if log is not None:
+        log.close()
+    return out / "weights.safetensors"
 
 
-def start(config: TrainConfig, model_config: ModelConfig, init: Path | None = None) -> RunState:
-    """A fresh run."""
-    torch.manual_seed(config.seed)
-    model = AiOS(model_config)
-    if init is not None:
-        from aios_core.model.checkpoint import build_model
+def start(recipe: Recipe, out: Path, group: Processes = ALONE) -> RunState:
+    """The state of a run: fresh, or that of the newest checkpoint in its folder."""
+    recipe.to(group.device).train()
+    random = np.random.default_rng((recipe.config.seed, group.rank))
+    randomness = Randomness(random, torch.Generator().manual_seed(int(random.integers(2**63))))
+    state = RunState(recipe, copy.deepcopy(recipe.network).eval(), recipe.optimizer(), randomness)
+    found = checkpoints(out / "checkpoints")
+    if found:
+        told = load_checkpoint(state, found[-1], group)
+        if group.is_first:
+            print(f"Going on from step {state.step}. {told}")
+    return state
 
-        model.load_state_dict(build_model(init).state_dict())
-    model = model.to(memory_format=torch.channels_last).train()
-    heatmap = HeatmapHead(model_config.hidden_dim)
-    return RunState(
-        model=model,
-        ema=copy.deepcopy(model).eval(),
-        heatmap=heatmap,
-        optimizer=optimizer(model, heatmap, config),
-        rng=np.random.default_rng(config.seed),
-        torch_rng=torch.Generator().manual_seed(config.seed),
+
+def distributed(recipe: Recipe, group: Processes) -> nn.Module:
+    """The recipe, exchanging gradients with the other processes."""
+    if group.world == 1:
+        return recipe
+    return nn.parallel.DistributedDataParallel(
+        recipe,
+        device_ids=[group.device] if group.device.type == "cuda" else None,
+        find_unused_parameters=True,  # heads whose layer they have no part in the loss of
     )
 
 
-def optimizer(model: nn.Module, heatmap: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with one rate for the trunk and one for the rest; offsets at a tenth; no decay on vectors."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    named = [*model.named_parameters(), *heatmap.named_parameters(prefix="heatmap")]
-    for name, parameter in named:
-        rate = config.trunk_rate if name.startswith(("backbone", "heatmap")) else config.transformer_rate
-        rate = rate * 0.3 if "sampling_offsets" in name else rate
-        decay = config.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": p, "lr": rate, "base": rate, "weight_decay": decay} for (rate, decay), p in groups.items()],
-        betas=(0.9, 0.98),
-    )
-
-
-def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
-    """Factor on the base rates: linear warm-up, constant, then a cosine to 2 %."""
-    warm = min(1.0, (step + 1) / config.warmup_steps)
-    late = max(0.0, progress - config.decay_from) / max(1 - config.decay_from, 1e-9)
-    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, late))))
-
-
-def training_step(
-    state: RunState,
-    config: TrainConfig,
-    model_config: ModelConfig,
-    images: torch.Tensor,
-    targets: Targets,
-    body: TorchBody,
-) -> Losses:
-    """One step of gradient descent; the losses before it."""
-    weights, focal = config.weights, model_config.camera_focal_px
-    size = torch.tensor([config.width, config.height], dtype=torch.float32)
-    copies = noised_copies(targets, config.denoising_groups, config.box_noise, config.keypoint_noise, state.torch_rng)
-    mask = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool)
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-        predictions = state.model(images, mask, denoising=copies, all_layers=True)
-        heatmaps = state.heatmap(predictions.encoder)
-    found = decoder_losses(predictions.layers, targets, body, weights, focal, size)
-    copied = decoder_losses(predictions.denoising, targets, body, weights, focal, size, config.denoising_groups)
-    dense = weights.encoder * encoder_loss(predictions.encoder, targets, weights, config.tokens_per_person)
-    heat = weights.heatmap * heatmap_loss(heatmaps.float(), targets)
-    total = found.total + weights.denoising * copied.total + dense + heat
+def training_step(state: RunState, module: nn.Module, batch: object, rate: float) -> dict[str, torch.Tensor | float]:
+    """One step of gradient descent; the loss before it and its terms. A step that is not finite is left out."""
+    config = state.recipe.config
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate * group["base"]
+    total, terms = module(batch)
     state.optimizer.zero_grad(set_to_none=True)
     total.backward()
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
-    if torch.isfinite(norm):
+    is_finite = bool(torch.isfinite(norm))
+    if is_finite:
         state.optimizer.step()
-        update_ema(state.ema, state.model, config.ema, state.step)
-    terms = found.terms | {f"copies_{k}": v for k, v in copied.terms.items() if k in ("box", "keypoints")}
-    terms |= {"encoder": float(dense.detach()), "heatmap": float(heat.detach()), "total": float(total.detach())}
-    return Losses(total.detach(), terms | {"gradient": float(norm)})
+        update_ema(state.ema, state.recipe.network, config.ema, state.step, config.ema_warmup)
+    return terms | {"total": total.detach(), "gradient": norm if is_finite else 0.0, "left_out": float(not is_finite)}
 
 
-def shuffled_samples(folder: Path, rng: np.random.Generator) -> Iterator[Sample]:
-    """Samples for ever, drawn from all shards there are; new shards join as they appear."""
-    shards: dict[int, Shard] = {}
-    while True:
-        for number in list_shards(folder):
-            if number not in shards:
-                shards[number] = read_shard(folder, number)
-        if not shards:
-            time.sleep(2)
-            continue
-        for _ in range(1000):
-            shard = shards[int(rng.choice(list(shards)))]
-            yield shard.sample(int(rng.integers(len(shard))))
+def _save(state: RunState, out: Path, group: Processes) -> None:
+    save_checkpoint(state, out / "checkpoints", group)
+    if group.is_first:
+        save_weights(state.ema, out / "weights.safetensors", fp16=False)
+        save_weights(state.recipe.network, out / "weights_last.safetensors", fp16=False)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

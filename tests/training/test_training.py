@@ -18,6 +18,7 @@ from training.data.sample import Sample, joints_px, read_shard, write_shard
 from training.losses import gather_people, project
 from training.matcher import iou_and_giou, match, oks
 from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
+from training.open_recipe import OpenRecipe
 from training.targets import batch, fit_camera, mirrored
 from training.train import train
 
@@ -184,7 +185,7 @@ def test_joint_errors_on_hand_worked_cases():
 
 def test_a_short_run_lowers_the_loss_resumes_exactly_and_leaves_weights_that_load(tmp_path):
     write_shard(tmp_path / "data", 0, [make_sample(seed) for seed in range(4)])
-    weights = train(QUICK, TINY, tmp_path / "data", tmp_path / "run", seconds=1e9, steps=8)
+    weights = train(OpenRecipe(QUICK, TINY, tmp_path / "data"), tmp_path / "run", seconds=1e9, steps=8)
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["total"] < lines[0]["total"]
     model = build_model(weights)
@@ -194,7 +195,7 @@ def test_a_short_run_lowers_the_loss_resumes_exactly_and_leaves_weights_that_loa
     steady = replace(QUICK, decay_from=1.0)
     for folder, stops in (("whole", [8]), ("halves", [5, 8])):
         for stop in stops:
-            train(steady, TINY, tmp_path / "data", tmp_path / folder, seconds=1e9, steps=stop)
+            train(OpenRecipe(steady, TINY, tmp_path / "data"), tmp_path / folder, seconds=1e9, steps=stop)
     totals = [
         [json.loads(line)["total"] for line in (tmp_path / folder / "log.jsonl").read_text().splitlines()]
         for folder in ("whole", "halves")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.config import RunConfig
+from training.data.humandata.augmentation import Augmentation
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,13 @@ class PaperConfig(RunConfig):
 
     batch: int = 2
     """Pictures on each device."""
-    devices: int = 8
-    """Published number of devices: `epoch_pictures / (batch * devices)` steps are an epoch. Only told, not enforced."""
+    phase: str = "pretrain"
+    """Which data sets: 'pretrain' (AGORA, BEDLAM, COCO) or 'train' (all six)."""
+    mixture: str = "published"
+    """How often each data set is drawn: as the 'published' program or as the 'paper' says."""
+    data_sets: tuple[str, ...] = ()
+    """Only these, in the same proportions; empty for all."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
     rate: float = 1e-4
     backbone_rate: float = 1e-5
     weight_decay: float = 1e-4
@@ -77,6 +83,8 @@ class PaperConfig(RunConfig):
     ema: float = 0.9997
     ema_warmup: bool = False
     bfloat16: bool = False
+    checkpoint_seconds: float = 1800.0
+    loader_workers: int = 4
     costs: MatchCosts = field(default_factory=MatchCosts)
     weights: PaperLossWeights = field(default_factory=PaperLossWeights)
     copies: int = 100
@@ -103,5 +111,5 @@ class PaperConfig(RunConfig):
 PAPER = PaperConfig()
 """First stage: from COCO keypoint weights (or any) on AGORA, BEDLAM and COCO."""
 
-PAPER_FINETUNE = PaperConfig(rate=1.414e-5, backbone_rate=1.414e-6)
+PAPER_FINETUNE = PaperConfig(phase="train", rate=1.414e-5, backbone_rate=1.414e-6)
 """Second stage: from the first, on all six data sets."""

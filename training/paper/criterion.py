@@ -15,7 +15,14 @@ from torch import Tensor
 from aios_core.model.predictions import LayerPredictions, Predictions
 from training.paper.config import PaperConfig
 from training.paper.losses import (
-    body_terms, box_terms, classification, copy_terms, joint_terms, keypoint_terms, matched, weight_of,
+    body_terms,
+    box_terms,
+    classification,
+    copy_terms,
+    joint_terms,
+    keypoint_terms,
+    matched,
+    weight_of,
 )  # fmt: skip
 from training.paper.matcher import match
 from training.paper.normalisers import PARTS, normalisers

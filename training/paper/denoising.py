@@ -1,4 +1,4 @@
-"""Noised copies of the true boxes as denoising queries, as published: boxes alone, 100 a picture (SPEC section 13.2)."""
+"""Noised copies of true boxes as denoising queries, as published: boxes alone, 100 a picture (SPEC section 13.2)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,108 @@
+"""The recipe of the shipped weights: synthetic people, every copy a whole person, dense help for the encoder."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aios_core.body.files import open_body
+from aios_core.body.skinning_torch import TorchBody
+from aios_core.config import ModelConfig
+from aios_core.model.aios import AiOS
+from aios_core.model.denoising import DenoisingQueries
+from training.config import TrainConfig
+from training.data.sample import Sample, Shard, list_shards, read_shard
+from training.denoising import noised_copies
+from training.dense import HeatmapHead, encoder_loss, heatmap_loss
+from training.losses import decoder_losses
+from training.recipe import Randomness, Recipe
+from training.targets import Targets, batch
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """Pictures (B, 3, H, W) with their people and noised copies of them."""
+
+    images: Tensor
+    targets: Targets
+    copies: DenoisingQueries
+
+
+class OpenRecipe(Recipe):
+    """Trains on a folder of shards, which may still be growing."""
+
+    betas = (0.9, 0.98)
+
+    def __init__(self, config: TrainConfig, model_config: ModelConfig, data: Path):
+        super().__init__()
+        torch.manual_seed(config.seed)  # of the weights, which torch draws from its one generator
+        self.config, self.data = config, data
+        self.network = AiOS(model_config).to(memory_format=torch.channels_last)
+        self.heatmap = HeatmapHead(model_config.hidden_dim)
+        self.body = TorchBody(open_body())
+        self.samples: Iterator[Sample] | None = None
+
+    def draw(self, step: int, randomness: Randomness) -> OpenBatch:
+        config, focal_px = self.config, self.network.config.camera_focal_px
+        if self.samples is None:
+            self.samples = shuffled_samples(self.data, randomness.numpy)
+        images, targets = batch([next(self.samples) for _ in range(config.batch)], config, focal_px, randomness.numpy)
+        copies = noised_copies(
+            targets, config.denoising_groups, config.box_noise, config.keypoint_noise, randomness.torch
+        )
+        return OpenBatch(images, targets, copies)
+
+    def forward(self, batch: OpenBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        config, weights, images, targets = self.config, self.config.weights, batch.images, batch.targets
+        size = torch.tensor([config.width, config.height], dtype=torch.float32, device=images.device)
+        mask = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool, device=images.device)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=config.bfloat16):
+            predictions = self.network(images, mask, denoising=batch.copies, all_layers=True)
+            heatmaps = self.heatmap(predictions.encoder)
+        focal_px = self.network.config.camera_focal_px
+        found = decoder_losses(predictions.layers, targets, self.body, weights, focal_px, size)
+        copied = decoder_losses(
+            predictions.denoising, targets, self.body, weights, focal_px, size, config.denoising_groups
+        )
+        dense = weights.encoder * encoder_loss(predictions.encoder, targets, weights, config.tokens_per_person)
+        heat = weights.heatmap * heatmap_loss(heatmaps.float(), targets)
+        total = found.total + weights.denoising * copied.total + dense + heat
+        terms = found.terms | {f"copies_{k}": v for k, v in copied.terms.items() if k in ("box", "keypoints")}
+        return total, terms | {"encoder": dense.detach(), "heatmap": heat.detach()}
+
+    def base_rate(self, name: str) -> float:
+        """One rate for the trunk and one for the rest; offsets at three tenths."""
+        rate = self.config.trunk_rate if name.startswith(("backbone", "heatmap")) else self.config.transformer_rate
+        return rate * 0.3 if "sampling_offsets" in name else rate
+
+    def weight_decay(self, parameter: nn.Parameter) -> float:
+        """None on vectors."""
+        return self.config.weight_decay if parameter.ndim > 1 else 0.0
+
+    def rate(self, step: int, progress: float) -> float:
+        """Linear warm-up, constant, then a cosine to 2 %."""
+        warm = min(1.0, (step + 1) / self.config.warmup_steps)
+        late = max(0.0, progress - self.config.decay_from) / max(1 - self.config.decay_from, 1e-9)
+        return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, late))))
+
+
+def shuffled_samples(folder: Path, rng: np.random.Generator) -> Iterator[Sample]:
+    """Samples for ever, drawn from all shards there are; new shards join as they appear."""
+    shards: dict[int, Shard] = {}
+    while True:
+        for number in list_shards(folder):
+            if number not in shards:
+                shards[number] = read_shard(folder, number)
+        if not shards:
+            time.sleep(2)
+            continue
+        for _ in range(1000):
+            shard = shards[int(rng.choice(list(shards)))]
+            yield shard.sample(int(rng.integers(len(shard))))

@@ -1,0 +1,86 @@
+"""What a recipe is to the training loop: it draws batches and says what is wrong with the network's answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, is_dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aios_core.model.aios import AiOS
+from training.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Randomness:
+    """The two random states of one process, which a resumed run continues."""
+
+    numpy: np.random.Generator
+    torch: torch.Generator
+
+
+class Recipe(nn.Module, ABC):
+    """The network, whatever else is trained with it, its data and its losses.
+
+    A batch is a frozen dataclass of tensors, made by `draw` on the CPU. `forward` is a function of the batch alone.
+    """
+
+    config: RunConfig
+    network: AiOS
+
+    @abstractmethod
+    def draw(self, step: int, randomness: Randomness) -> object:
+        """This process's batch of a step. Steps are asked for in order, from any first one."""
+
+    @abstractmethod
+    def forward(self, batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and its terms as they are to be logged, detached."""
+
+    @abstractmethod
+    def base_rate(self, name: str) -> float:
+        """Learning rate of a parameter, before any schedule."""
+
+    @abstractmethod
+    def weight_decay(self, parameter: nn.Parameter) -> float:
+        """Weight decay of a parameter."""
+
+    @abstractmethod
+    def rate(self, step: int, progress: float) -> float:
+        """Factor on all learning rates at a step; progress is the share of the run that has passed."""
+
+    def is_finished(self, step: int) -> bool:
+        """Whether the recipe itself ends before this step."""
+        return False
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of AdamW."""
+
+    def optimizer(self) -> torch.optim.AdamW:
+        """AdamW over all trained parameters, in groups of one rate and decay."""
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                name = name.removeprefix("network.")
+                rate = self.base_rate(name) * rate_factor(name, self.config.rate_factors)
+                groups.setdefault((rate, self.weight_decay(parameter)), []).append(parameter)
+        return torch.optim.AdamW(
+            [{"params": p, "lr": rate, "base": rate, "weight_decay": decay} for (rate, decay), p in groups.items()],
+            betas=self.betas,
+        )
+
+
+def rate_factor(name: str, factors: tuple[tuple[str, float], ...]) -> float:
+    """The factor of the longest beginning of the name; 1 if there is none."""
+    fitting = [(len(beginning), factor) for beginning, factor in factors if name.startswith(beginning)]
+    return max(fitting)[1] if fitting else 1.0
+
+
+def to_device(value, device: torch.device):
+    """A tensor, or a dataclass and all tensors in it, on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if is_dataclass(value):
+        return replace(value, **{field.name: to_device(getattr(value, field.name), device) for field in fields(value)})
+    return value
