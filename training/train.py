@@ -109,8 +109,9 @@ def _paper_recipe(
     path = None if options.body is None else str(options.body)
     cache = None if options.cache is None else str(options.cache)
     mixture = MixtureConfig(
-        str(options.data), config.phase, config.mixture, path, cache, config.data_sets, config.augmentation
-    )
+        data=str(options.data), phase=config.phase, recipe=config.mixture, body=path, cache=cache,
+        absolute_hands=config.absolute_hands, only=config.data_sets, augmentation=config.augmentation,
+    )  # fmt: skip
     pictures = Mixture(mixture, config.seed, group.rank, group.world)
     return PaperRecipe(config, model_config, pictures, load_body(path) if path else open_body())
 

@@ -71,6 +71,8 @@ class PaperConfig(RunConfig):
     """How often each data set is drawn: as the 'published' program or as the 'paper' says."""
     data_sets: tuple[str, ...] = ()
     """Only these, in the same proportions; empty for all."""
+    absolute_hands: tuple[str, ...] = ()
+    """Data sets whose hands are annotated from the flat hand instead of from SMPL-X's mean hand."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     rate: float = 1e-4
     backbone_rate: float = 1e-5
