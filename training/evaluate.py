@@ -1,205 +1,218 @@
-"""Measure weights on labelled shards: python -m training.evaluate --weights FILE --data SHARDS [--sheet OUT.jpg]"""
+"""Measure weights: python -m training.evaluate --weights FILE --data SHARDS|FILE.npz [--json FILE] [--sheet FILE.png]
+
+--data is a folder of synthetic shards or a HumanData file (with --images, and --body for SMPL-X's own parameters).
+Pictures are looked at as the product does: the same size, the same removal of duplicates.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
+from tqdm import tqdm
 
-from aios_core.body.files import open_body
-from aios_core.body.skinning_torch import TorchBody
-from aios_core.geometry.boxes import cxcywh_to_xyxy, iou_matrix
-from aios_core.model.aios import AiOS
-from aios_core.model.checkpoint import build_model
+from aios_core.body.body_model import BodyModel
+from aios_core.body.files import load_body, open_body
+from aios_core.body.skinning import pose_body, pose_joints
+from aios_core.body.transfer import body_for_shape
+from aios_core.config import CaptureConfig
+from aios_core.errors import AiosError
+from aios_core.geometry.camera import network_translation
+from aios_core.mocap import Camera
 from aios_core.model.predictions import LayerPredictions
-from training.config import PRESETS, TrainConfig
-from training.data.sample import Sample, list_shards, read_shard
-from training.data.synthetic.generate import LIMBS
-from training.losses import score_logits
-from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
-from training.targets import Targets, batch
+from aios_core.model.preprocess import pad_batch, preprocess, resize_size
+from aios_core.output import check_writable, whole_file
+from aios_core.pipeline.network import Network, load_network
+from aios_core.pipeline.people import FramePeople, people_from_predictions, without_duplicates
+from training.data.check import kind_of
+from training.data.humandata.kinds import KINDS
+from training.evaluation.agora import Matches, match_people
+from training.evaluation.sheet import Drawn, picked, write_sheet
+from training.evaluation.tally import (
+    MATCHED_55,
+    MATCHED_137,
+    Tally,
+    add_detections,
+    add_matches,
+    predicted_pose,
+    summary,
+)
+from training.evaluation.truth import HumanDataTruths, ShardTruths, Truth, Truths
 
-DUPLICATE_IOU = 0.7
-SHOWN_SCORE = 0.3
-BATCH = 16
-SHEET_TILES = 24
+BATCH = 8
+MANY_PIXELS = 500_000
+"""Pictures that the network sees at more pixels are looked at one by one."""
 
 
-def main() -> None:
-    """Parse the command line, evaluate, print a table and optionally JSON and a contact sheet."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", default="open")
-    parser.add_argument("--data", type=Path, required=True)
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, evaluate, print a table and optionally JSON and a contact sheet; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--weights", default="open", help="open, aios or the path of a weights file")
+    parser.add_argument("--data", type=Path, required=True, help="folder of shards, or a HumanData .npz")
+    parser.add_argument("--images", type=Path, help="pictures of a HumanData file (default: images beside it)")
+    parser.add_argument("--kind", choices=list(KINDS), help="rules to read a HumanData file by (default: as named)")
+    parser.add_argument("--body", help="body file of the annotated parameters (default: the open body)")
+    parser.add_argument("--absolute-hands", action="store_true", help="the file's hands are flat where zero")
     parser.add_argument("--count", type=int, default=1000, help="pictures at most")
+    parser.add_argument("--threshold", type=float, help="least score of people found (default: the weights' own)")
+    parser.add_argument("--device", help="cpu, cuda, ... (default: the best there is)")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
-    parser.add_argument("--sheet", type=Path, help="also draw predictions over some pictures")
-    options = parser.parse_args()
-    samples = load_samples(options.data, options.count)
-    model = build_model(options.weights)
-    numbers = evaluate(model, samples, PRESETS["open"], options.sheet)
-    for name, value in numbers.items():
-        print(f"{name:<28}{value:>10.3f}" if isinstance(value, float) else f"{name:<28}{value:>10}")
-    if options.json:
-        options.json.write_text(json.dumps(numbers, indent=1))
+    parser.add_argument("--sheet", type=Path, help="also draw the best, median and worst pictures (.png, .jpg)")
+    options = parser.parse_args(arguments)
+    try:
+        for path in filter(None, (options.json, options.sheet)):
+            check_writable(path)
+        body = load_body(options.body) if options.body else open_body()
+        truths = open_truths(options, body)
+        config = CaptureConfig(weights=options.weights, threshold=options.threshold, device=options.device)
+        network = load_network(config, body)
+        for note in notes(network, truths, body):
+            print(f"note: {note}", file=sys.stderr)
+        numbers = evaluate(network, truths, body, options.sheet)
+        if options.json:
+            finite = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+            with whole_file(options.json) as temporary:
+                temporary.write_text(json.dumps(finite, indent=1))
+    except AiosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(table(numbers))
+    return 0
 
 
-def load_samples(folder: Path, count: int) -> list[Sample]:
-    """The first `count` samples of a folder of shards."""
-    shards = [read_shard(folder, number) for number in list_shards(folder)]
-    return [shard.sample(i) for shard in shards for i in range(len(shard))][:count]
+def open_truths(options: argparse.Namespace, body: BodyModel) -> Truths:
+    """The pictures that the command line asks for.
 
-
-@dataclass
-class Tally:
-    """What is collected over all pictures."""
-
-    people: int = 0
-    scores: list[float] = field(default_factory=list)
-    hits: dict[float, list[bool]] = field(default_factory=lambda: {0.5: [], 0.75: []})
-    """For each overlap, which predictions took a true box."""
-    raw_scores: list[float] = field(default_factory=list)
-    """With duplicates left in."""
-    raw_hits: list[bool] = field(default_factory=list)
-    keypoint_hits: list[np.ndarray] = field(default_factory=list)
-    errors: list[float] = field(default_factory=list)
-    aligned_errors: list[float] = field(default_factory=list)
-    true_joints: list[np.ndarray] = field(default_factory=list)
-    empty_pictures: int = 0
-    false_alarms: int = 0
-
-
-@torch.no_grad()
-def evaluate(
-    model: AiOS, samples: list[Sample], config: TrainConfig, sheet: Path | None = None
-) -> dict[str, float | int]:
-    """Metrics of a model in evaluation mode on labelled pictures.
-
-    A person counts as found when a prediction overlaps the box by half or more; joints are measured on found people
-    with scores over 0.3. Duplicates (overlap over 0.7 with a better one) are removed, as the pipeline does.
+    Raises:
+        DataSetError: there are none, or the file cannot be used.
     """
-    body, rng, tally, tiles = TorchBody(open_body()), np.random.default_rng(0), Tally(), []
-    for start in range(0, len(samples), BATCH):
-        chunk = samples[start : start + BATCH]
-        images, targets = batch(chunk, config, model.config.camera_focal_px, rng, augment=False)
-        found = model(images, torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool)).final
-        joints = predicted_joints(found, body)
-        for b, sample in enumerate(chunk):
-            kept = _count(tally, found, targets, joints, b, config)
-            if sheet is not None and len(tiles) < SHEET_TILES:
-                tiles.append(_tile(sample, found, b, kept))
+    if options.data.is_dir():
+        return ShardTruths(options.data, options.count)
+    kind = KINDS[options.kind] if options.kind else kind_of(options.data)
+    images = options.images or options.data.parent / "images"
+    return HumanDataTruths(options.data, images, kind, body, options.count, options.absolute_hands)
+
+
+def notes(network: Network, truths: Truths, body: BodyModel) -> list[str]:
+    """What to keep in mind of the numbers, a sentence each."""
+    said = []
+    if isinstance(truths, HumanDataTruths) and body.family == "open":
+        said.append("The parameters are read as the open body's; for SMPL-X's give your SMPLX_NEUTRAL.npz with --body.")
+    if network.config.body_family != body.family:
+        said.append(
+            f"The weights know the {network.config.body_family} body's shapes: on the {body.family} body predicted "
+            "people keep a neutral shape and face."
+        )
+    return said
+
+
+def evaluate(network: Network, truths: Truths, body: BodyModel, sheet: Path | None = None) -> dict[str, float | int]:
+    """All numbers of a network on labelled pictures, by name.
+
+    COCO's AP and AR count all predictions; what is said of people found (AGORA's F1, joints, vertices) those whose
+    score reaches the network's threshold. Vertices and joints are measured on `body`.
+    """
+    tally = Tally(body)
+    for start in tqdm(range(0, len(truths), BATCH), unit="batch", disable=None, leave=False):
+        chunk = [truths[i] for i in range(start, min(start + BATCH, len(truths)))]
+        for truth, everybody in zip(chunk, look(network, chunk), strict=True):
+            seen = _seen(network, truth, everybody, body)
+            add_detections(tally, everybody, seen.all_people, truth)
+            add_matches(tally, seen.people, truth, seen.matches, network.config.body_family)
     if sheet is not None:
-        rows = [np.concatenate(tiles[i : i + 6], 1) for i in range(0, len(tiles) - len(tiles) % 6, 6)]
-        cv2.imwrite(str(sheet), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return {"pictures": len(samples)} | _summary(tally)
+        rows = picked(np.array(tally.picture_errors))
+
+        def draw(i: int) -> Drawn:
+            truth = truths[i]
+            return drawn(network, truth, _seen(network, truth, look(network, [truth])[0], body), body, tally, i)
+
+        write_sheet(sheet, rows, draw, body)
+    return summary(tally)
 
 
-def predicted_joints(found: LayerPredictions, body: TorchBody) -> np.ndarray:
-    """(B, P, 22, 3) body joints of everybody predicted."""
-    eyes = torch.eye(3).expand(*found.body_rotmats.shape[:2], 2, 3, 3)
-    parts = [found.body_rotmats, found.jaw_rotmats, eyes, found.left_hand_rotmats, found.right_hand_rotmats]
-    rotmats = torch.cat(parts, 2)
-    posed = body(found.betas.flatten(0, 1), found.expression.flatten(0, 1), rotmats.flatten(0, 1), with_vertices=False)
-    return posed.joints.view(*rotmats.shape[:2], 55, 3)[:, :, :22].numpy()
+@torch.inference_mode()
+def look(network: Network, truths: list[Truth]) -> list[FramePeople]:
+    """Everybody predicted in each picture, whatever the score, duplicates included."""
+    found: list[FramePeople] = []
+    pictures = [preprocess(truth.rgb, network.config) for truth in truths]
+    size = 1 if max(picture[0].numel() for picture in pictures) > MANY_PIXELS else len(pictures)
+    for start in range(0, len(pictures), size):
+        images, padding = pad_batch(pictures[start : start + size])
+        images = images.to(network.device, memory_format=torch.channels_last)
+        predictions: LayerPredictions = network.model(images, padding.to(network.device)).final
+        for i, truth in enumerate(truths[start : start + size]):
+            height, width = truth.rgb.shape[:2]
+            found.append(people_from_predictions(predictions, i, width, height, network.hand_means, 0.0))
+    return found
 
 
-def _count(
-    tally: Tally, found: LayerPredictions, targets: Targets, joints: np.ndarray, b: int, config: TrainConfig
-) -> np.ndarray:
-    """Add picture b of a batch to the tally; the queries that would be shown."""
-    present = targets.valid[b].numpy()
-    truth, boxes = cxcywh_to_xyxy(targets.boxes[b].numpy())[present], cxcywh_to_xyxy(found.boxes[b].numpy())
-    score = score_logits(found.logits)[b].sigmoid().numpy()
-    keep = without_duplicates(score, boxes, DUPLICATE_IOU)
-    shown = score[keep] > SHOWN_SCORE
-    tally.people += len(truth)
-    tally.raw_scores += score.tolist()
-    tally.raw_hits += (assign(score, boxes, truth, 0.5) >= 0).tolist()
-    tally.scores += score[keep].tolist()
-    for threshold, hits in tally.hits.items():
-        hits += (assign(score[keep], boxes[keep], truth, threshold) >= 0).tolist()
-    taken = assign(score[keep], boxes[keep], truth, 0.5)
-    right = shown & (taken >= 0)
-    _measure(tally, found, targets, joints, b, keep[right], np.flatnonzero(present)[taken[right]], config)
-    tally.true_joints.append(targets.joints[b].numpy()[present][:, :22])
-    if not len(truth):
-        tally.empty_pictures += 1
-        tally.false_alarms += int(shown.sum())
-    return keep[shown]
+@dataclass(frozen=True)
+class Seen:
+    """What a network says of one picture."""
+
+    all_people: FramePeople
+    """Whatever the score, without duplicates;"""
+    people: FramePeople
+    """those whose score reaches the threshold."""
+    camera: Camera
+    matches: Matches
 
 
-def _summary(tally: Tally) -> dict[str, float | int]:
-    everybody = np.concatenate(tally.true_joints)
-    mean = np.broadcast_to(everybody.mean(0), everybody.shape)
-    scores = np.array(tally.scores)
-    threshold, f1 = best_threshold(scores, np.array(tally.hits[0.5]), tally.people)
-    return {
-        "people": tally.people,
-        "AP50": average_precision(scores, np.array(tally.hits[0.5]), tally.people),
-        "AP75": average_precision(scores, np.array(tally.hits[0.75]), tally.people),
-        "AP50 with duplicates": average_precision(np.array(tally.raw_scores), np.array(tally.raw_hits), tally.people),
-        "recall at 0.5": float(np.sum(tally.hits[0.5]) / max(tally.people, 1)),
-        "best threshold": threshold,
-        "F1 there": f1,
-        f"found at score {SHOWN_SCORE}": len(tally.errors),
-        "PCK@0.1": _mean(np.concatenate(tally.keypoint_hits)) if tally.keypoint_hits else float("nan"),
-        "MPJPE mm": _mean(tally.errors) * 1000,
-        "PA-MPJPE mm": _mean(tally.aligned_errors) * 1000,
-        "mean pose MPJPE mm": _mean(mpjpe(mean, everybody)) * 1000,
-        "mean pose PA-MPJPE mm": _mean(pa_mpjpe(mean, everybody)) * 1000,
-        "person-free pictures": tally.empty_pictures,
-        "false people in them": tally.false_alarms,
-    }
+def _seen(network: Network, truth: Truth, everybody: FramePeople, body: BodyModel) -> Seen:
+    all_people = without_duplicates(everybody, CaptureConfig().duplicate_overlap)
+    people = all_people.select(all_people.scores >= network.threshold)
+    camera = network_camera(network, truth.rgb)
+    joints = [_joints(people, n, body, network) for n in range(len(people))]
+    projected = camera.project(np.array(joints, np.float32).reshape(-1, 55, 3)[:, MATCHED_55])
+    known, size = truth.joints_known[:, MATCHED_137], truth.rgb.shape[1::-1]
+    matches = match_people(projected, truth.joints_px[:, MATCHED_137], size, known, truth.ignored)
+    return Seen(all_people, people, camera, matches)
 
 
-def _mean(values: np.ndarray | list[float]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
+def _joints(people: FramePeople, n: int, body: BodyModel, network: Network) -> np.ndarray:
+    """(55, 3) of a predicted person, camera space."""
+    shown, betas, _ = body_for_shape(body, people.betas[n], network.config.body_family)
+    return pose_joints(shown, betas, predicted_pose(people, n), network_translation(people.camera[n]))
 
 
-def without_duplicates(scores: np.ndarray, boxes: np.ndarray, overlap: float) -> np.ndarray:
-    """Indices of the predictions that overlap no better one by more than `overlap`, best first."""
-    overlaps = iou_matrix(boxes, boxes)
-    kept: list[int] = []
-    for i in np.argsort(-scores, kind="stable"):
-        if all(overlaps[i, k] <= overlap for k in kept):
-            kept.append(int(i))
-    return np.array(kept, int)
+def network_camera(network: Network, rgb: np.ndarray) -> Camera:
+    """The network's own camera, in pixels of the picture."""
+    height, width = rgb.shape[:2]
+    shown, _ = resize_size(width, height, network.config.short_side, network.config.long_side)
+    return Camera(network.config.camera_focal_px * width / shown, (width / 2, height / 2))
 
 
-def _measure(
-    tally: Tally, found: LayerPredictions, targets: Targets, joints: np.ndarray, b: int, queries: np.ndarray,
-    people: np.ndarray, config: TrainConfig,
-) -> None:  # fmt: skip
-    """Add the errors of found people (queries) against their truths (people)."""
-    if not len(queries):
-        return
-    size = np.array([config.width, config.height])
-    points = found.keypoints[b].numpy()[queries] * size
-    truth = targets.keypoints[b].numpy()[people] * size
-    seen = targets.keypoints_weight[b].numpy()[people] > 0.9
-    side = np.sqrt((targets.boxes[b].numpy()[people][:, 2:] * size).prod(-1))
-    tally.keypoint_hits.append(pck(points, truth, seen, side))
-    true = targets.joints[b].numpy()[people][:, :22]
-    tally.errors.extend(mpjpe(joints[b][queries], true))
-    tally.aligned_errors.extend(pa_mpjpe(joints[b][queries], true))
+def drawn(network: Network, truth: Truth, seen: Seen, body: BodyModel, tally: Tally, i: int) -> Drawn:
+    """One picture of the contact sheet."""
+    people, matches = seen.people, seen.matches
+    vertices = []
+    for n in range(len(people)):
+        shown, betas, _ = body_for_shape(body, people.betas[n], network.config.body_family)
+        expression = people.expression[n] * (network.config.body_family == body.family)
+        transl = network_translation(people.camera[n])
+        vertices.append(pose_body(shown, betas, expression, predicted_pose(people, n), transl).vertices)
+    missed = np.setdiff1d(np.flatnonzero(~truth.ignored), matches.people)
+    alone = np.setdiff1d(np.arange(len(people)), matches.predictions)
+    counts = f"{len(matches.people)} found, {len(missed)} missed, {matches.detection.false_alarms} false"
+    error = tally.picture_errors[i] * 1000
+    return Drawn(
+        truth.rgb, f"{truth.name[-18:]}: {error:.0f} mm; {counts}", vertices, seen.camera,
+        truth.boxes_xyxy_px[missed], people.boxes_xyxy_px[alone],
+    )  # fmt: skip
 
 
-def _tile(sample: Sample, found: LayerPredictions, b: int, queries: np.ndarray) -> np.ndarray:
-    tile = sample.image.copy()
-    size = np.array([tile.shape[1], tile.shape[0]])
-    for q in queries:
-        box = (cxcywh_to_xyxy(found.boxes[b, q].numpy()) * np.tile(size, 2)).astype(int)
-        cv2.rectangle(tile, box[:2].tolist(), box[2:].tolist(), (255, 255, 0), 1)
-        points = (found.keypoints[b, q].numpy() * size).astype(int)
-        for i, j in LIMBS:
-            colour = (255, 255, 255) if i % 2 != j % 2 else (255, 40, 40) if i % 2 else (40, 255, 40)
-            cv2.line(tile, points[i].tolist(), points[j].tolist(), colour, 1, cv2.LINE_AA)
-    return tile
+def table(numbers: dict[str, float | int]) -> str:
+    """The numbers as text, one a line."""
+    return "\n".join(
+        f"{name:<26}{value:>10.3f}" if isinstance(value, float) else f"{name:<26}{value:>10}"
+        for name, value in numbers.items()
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

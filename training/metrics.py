@@ -55,7 +55,7 @@ def mpjpe(joints: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def pa_mpjpe(joints: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(N,) mean distance after the best similarity transform (Procrustes)."""
+    """(N,) mean distance of points (N, J, 3) after the best similarity transform of each N (Procrustes)."""
     a, b = joints - joints.mean(1, keepdims=True), truth - truth.mean(1, keepdims=True)
     u, s, vt = np.linalg.svd(np.swapaxes(a, 1, 2) @ b)
     sign = np.linalg.det(u @ vt)
@@ -64,3 +64,20 @@ def pa_mpjpe(joints: np.ndarray, truth: np.ndarray) -> np.ndarray:
     rotation = u @ (fix[..., None] * vt)
     scale = (s * fix).sum(-1) / np.maximum((a**2).sum((1, 2)), 1e-12)
     return np.linalg.norm(scale[:, None, None] * (a @ rotation) - b, axis=-1).mean(-1)
+
+
+pa_pve = pa_mpjpe
+"""The same of vertices."""
+
+
+def pve(vertices: np.ndarray, truth: np.ndarray, root: np.ndarray, true_root: np.ndarray) -> np.ndarray:
+    """(N,) mean distance of points (N, V, 3), vertices or joints, after putting roots (N, 3) on each other."""
+    return np.linalg.norm((vertices - root[:, None]) - (truth - true_root[:, None]), axis=-1).mean(-1)
+
+
+def acceleration_error(joints: np.ndarray, truth: np.ndarray, seconds_per_frame: float = 1.0) -> np.ndarray:
+    """(T - 2,) mean distance of the accelerations of joints (T, J, 3), metres a second (or a frame) squared.
+
+    Accelerations are second differences of positions, as usual since Kanazawa et al. (CVPR 2019).
+    """
+    return np.linalg.norm(np.diff(joints, 2, 0) - np.diff(truth, 2, 0), axis=-1).mean(-1) / seconds_per_frame**2

@@ -9,11 +9,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from aios_core.config import PRESETS as MODELS
+import torch
+
+from aios_core.body.files import open_body
+from aios_core.config import OPEN
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import OPEN_WEIGHTS, load_checkpoint, load_weights, save_weights
-from training.config import PRESETS
-from training.evaluate import evaluate, load_samples
+from aios_core.pipeline.network import Network
+from aios_core.pipeline.people import DEFAULT_THRESHOLD
+from training.evaluate import evaluate
+from training.evaluation.truth import ShardTruths
 
 LICENCE = "GPL-3.0-or-later; free for any use. Trained on synthetic pictures only."
 CREDITS = (
@@ -32,9 +37,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=OPEN_WEIGHTS)
     options = parser.parse_args()
     # The preset says at which size pictures are looked at; the run's file only has to fit its layers.
-    model = AiOS(MODELS["open"]).eval()
+    model = AiOS(OPEN).eval()
     load_weights(model, load_checkpoint(options.run / "weights.safetensors"))
-    numbers = evaluate(model, load_samples(options.data, options.count), PRESETS["open"])
+    network = Network(model, torch.device("cpu"), hand_means=None, threshold=DEFAULT_THRESHOLD)
+    numbers = evaluate(network, ShardTruths(options.data, options.count), open_body())
     metadata = {"license": LICENCE, "credits": CREDITS, "score_threshold": f"{numbers['best threshold']:.2f}"}
     path = save_weights(model, options.output, metadata=metadata)
     print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, threshold {metadata['score_threshold']}")
