@@ -4,12 +4,14 @@ import json
 import os
 import re
 
+import cv2
 import numpy as np
 import pytest
 
 from aios_core.body.files import open_body
 from tests.training.humandata_files import arrays_of, everybody, save, write_pictures
 from training.data.check import check, kind_of, main
+from training.data.humandata.drawing import FACE, LEFT, MIDDLE, RIGHT
 from training.data.humandata.kinds import KINDS
 
 
@@ -115,3 +117,15 @@ def test_the_kind_is_guessed_from_file_and_folder(tmp_path):
     assert kind_of(tmp_path / "agora" / "train.npz").name == "agora"
     assert kind_of(tmp_path / "ARCTIC_p2.npz").name == "arctic"
     assert kind_of(tmp_path / "mine.npz").name == "any"
+
+
+def test_the_sheet_shows_what_training_sees(tmp_path, arrays, capsys):
+    write_pictures(tmp_path / "images", everybody([2, 1, 3]))
+    path, sheet = save(tmp_path / "agora.npz", arrays), tmp_path / "sheet.png"
+    assert main([str(path), "--images", str(tmp_path / "images"), "--sheet", str(sheet)]) == 0
+    picture = cv2.imread(str(sheet))[..., ::-1]
+    for colour in (LEFT, RIGHT, MIDDLE, FACE):
+        assert (np.abs(picture.astype(int) - colour).max(-1) < 4).sum() > 50, "every side and part is drawn"
+    capsys.readouterr()
+    assert main([str(path), "--sheet", str(sheet)]) == 2
+    assert "name their folder with --images" in capsys.readouterr().err

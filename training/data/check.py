@@ -18,11 +18,15 @@ import cv2
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.files import load_body
-from aios_core.errors import AiosError
+from aios_core.body.files import load_body, open_body
+from aios_core.errors import AiosError, DataSetError, OutputError
+from aios_core.output import whole_file
 from training.data.humandata.archive import Archive
-from training.data.humandata.dataset import BODY_OF_53, PART_BOXES, PARTS_OF_53, Columns, read_columns
+from training.data.humandata.augmentation import Augmentation
+from training.data.humandata.dataset import BODY_OF_53, PART_BOXES, PARTS_OF_53, Columns, DataSet, read_columns
+from training.data.humandata.drawing import sheet
 from training.data.humandata.kinds import KEYPOINTS_3D, KINDS, Kind
+from training.data.humandata.landmarks import landmark_body
 
 PICTURES_OPENED = 20
 """So many pictures, spread over the file, are decoded; of all others only their being there is looked at."""
@@ -61,17 +65,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, help="folder that the file's picture paths start from")
     parser.add_argument("--kind", choices=list(KINDS), help="whose rules to read it by (default: as the name says)")
     parser.add_argument("--body", type=Path, help="SMPL-X file: also say whether hands are relative to its mean hand")
+    parser.add_argument("--sheet", type=Path, help="also draw pictures and labels as training sees them (.png)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     kind = KINDS[options.kind] if options.kind else kind_of(options.file)
     try:
         body = load_body(options.body) if options.body else None
         report = check(options.file, kind, options.images, body)
+        if options.sheet:
+            _draw(options.sheet, options.file, kind, options.images, body)
     except AiosError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     print(json.dumps(asdict(report), indent=1) if options.json else described(report))
     return 0
+
+
+def _draw(sheet_path: Path, path: Path, kind: Kind, images: Path | None, body: BodyModel | None) -> None:
+    if images is None:
+        raise DataSetError("A sheet needs the pictures: name their folder with --images.")
+    picture = sheet(DataSet(kind, path, images), landmark_body(body or open_body()), Augmentation())
+    with whole_file(sheet_path) as temporary:
+        if not cv2.imwrite(str(temporary), picture[..., ::-1]):
+            raise OutputError(f"Cannot write {sheet_path}: pictures end in .png or .jpg.")
 
 
 def kind_of(path: Path) -> Kind:
@@ -208,7 +224,7 @@ def _hand_problems(columns: Columns, body: BodyModel) -> list[str]:
             if (average * mean).sum() > 0.5 * (mean**2).sum():
                 said.append(
                     f"The {name}s look absolute: their average is the body's mean hand, and poses relative to it are "
-                    "needed. Name this data set with --absolute-hands in training."
+                    "needed. Train with --set absolute_hands='[\"KIND\"]'."
                 )
     return said
 

@@ -132,8 +132,8 @@ def open_training_sets(config: MixtureConfig, name: str) -> list[DataSet]:
     paths = sorted(folder.glob("train*.npz"))
     if not paths:
         raise DataSetError(
-            f"No {kind.title}: there is no train*.npz in {folder}. Put it there, or name the data sets that you have "
-            "with --only."
+            f"No {kind.title}: there is no train*.npz in {folder}. Put it there, or name the data sets that you have: "
+            "--set data_sets='[\"agora\"]'."
         )
     every = kind.every_paper if RECIPES[config.recipe].paper_subsampling and kind.every_paper else kind.every
     cache = None if config.cache is None else Path(config.cache)
