@@ -13,7 +13,9 @@ import torch
 from aios_core.body import skinning
 from aios_core.body.files import load_body, open_body
 from aios_core.body.joints import JOINTS_137_FROM_144, MIRROR_55, MIRROR_137, MIRROR_COCO17
+from aios_core.config import AIOS
 from aios_core.errors import DataSetError
+from aios_core.model.preprocess import normalise, preprocess
 from tests.aios_synth import smplx_arrays
 from tests.training.humandata_files import (
     FOCAL,
@@ -169,6 +171,18 @@ def test_a_cache_holds_the_same_on_disk_and_is_used_again(tmp_path, people):
     DataSet(kind, path, tmp_path, every=2, cache=tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 2, "another subsampling is another cache"
     assert (folder / "pose.npy").stat().st_mtime_ns == before
+
+
+def test_a_copy_for_another_process_maps_the_cache_instead_of_holding_it(tmp_path, people):
+    path = save(tmp_path / "a.npz", arrays_of(people))
+    data = DataSet(PLAIN_KIND, path, tmp_path, cache=tmp_path / "cache")
+    pickled = pickle.dumps(data)
+    assert len(pickled) < 2000
+    again = pickle.loads(pickled)
+    assert isinstance(again.columns.pose, np.memmap)
+    assert np.array_equal(again.annotations(2).joints_2d, data.annotations(2).joints_2d)
+    held = pickle.loads(pickle.dumps(DataSet(PLAIN_KIND, path, tmp_path)))
+    assert np.array_equal(held.annotations(2).joints_2d, data.annotations(2).joints_2d)
 
 
 def test_parts_are_valid_where_their_boxes_are_and_their_poses_are_there(tmp_path, people):
@@ -434,6 +448,18 @@ def test_picture_and_points_move_together_through_crop_flip_and_resizing(tmp_pat
             assert np.abs(where.mean(0) - point).max() < 0.25 * max(scale, 1) + 0.5, (draw, joint)
             seen += 1
     assert seen > 60 and 4 < flips < 20
+
+
+def test_an_unchanged_picture_is_what_the_product_shows_the_network():
+    for width, height in ((320, 240), (1200, 900), (200, 700)):
+        rgb = cv2.GaussianBlur(
+            np.random.default_rng(0).integers(0, 255, (height, width, 3)).astype(np.uint8), (0, 0), 5
+        )
+        view = draw_view((width, height), np.zeros((0, 5)), PLAIN_KIND, PLAIN, np.random.default_rng(0))
+        ours, products = normalise(show(rgb, view)), preprocess(rgb, AIOS)
+        assert ours.shape == products.shape
+        edge = int(np.ceil(view.size[0] / width)) + 1  # beyond the last pixel the product's picture fades to black
+        assert (ours - products)[:, :-edge, :-edge].abs().max() < 1.0 / 57, "within one of the 255 steps"
 
 
 def test_colour_gain_is_drawn_for_each_channel_and_clipped():

@@ -12,6 +12,7 @@ import os
 import pickle
 import zipfile
 import zlib
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -23,21 +24,32 @@ from aios_core.errors import DataSetError
 
 BLOCK_BYTES = 16 << 20
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
-_BUILTINS = (
-    "set", "frozenset", "slice", "range", "complex", "bytearray", "list", "dict", "str", "int", "float", "bool",
-    "tuple", "bytes",
-)  # fmt: skip
-_ALLOWED = {
-    "numpy": ("ndarray", "dtype"),
-    "numpy.core.multiarray": ("_reconstruct", "scalar"),
-    "numpy._core.multiarray": ("_reconstruct", "scalar"),
-    "numpy.core.numeric": ("_frombuffer",),
-    "numpy._core.numeric": ("_frombuffer",),
-    "builtins": _BUILTINS,
-    "__builtin__": _BUILTINS,  # as Python 2 called it, and pickles of its protocol still do
-    "collections": ("OrderedDict", "defaultdict"),
-}  # fmt: skip
-"""What may be named in a pickle: nothing here does more than hold values."""
+_PLAIN = (set, frozenset, slice, range, complex, bytearray, list, dict, str, int, float, bool, tuple, bytes)
+# How numpy puts arrays together again, whatever its version calls these three.
+_NUMPY = {
+    "multiarray": {"_reconstruct": np.zeros(1).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]},
+    "numeric": {"_frombuffer": np.zeros(1).__reduce_ex__(5)[0]},
+}
+
+
+def _latin1(text: str, _encoding: str = "latin1") -> bytes:
+    """How pickles of protocol 2 spell bytes."""
+    return text.encode("latin1")
+
+
+ALLOWED = {
+    **{("numpy", kind.__name__): kind for kind in (np.ndarray, np.dtype)},
+    **{
+        (f"numpy.{core}.{module}", name): function
+        for core in ("core", "_core")
+        for module, functions in _NUMPY.items()
+        for name, function in functions.items()
+    },
+    **{(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in _PLAIN},
+    **{("collections", kind.__name__): kind for kind in (OrderedDict, defaultdict)},
+    ("_codecs", "encode"): _latin1,
+}
+"""What may be named in a pickle, and what it stands for: nothing here does more than hold values."""
 
 
 class ForbiddenClassError(pickle.UnpicklingError):
@@ -48,17 +60,10 @@ class PlainUnpickler(pickle.Unpickler):
     """Unpickles numpy arrays and plain containers; anything else is a ForbiddenClassError with its name."""
 
     def find_class(self, module: str, name: str) -> object:
-        # Names with dots would reach attributes of what is allowed.
-        if name in _ALLOWED.get(module, ()):
-            return super().find_class(module, name)
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1
-        raise ForbiddenClassError(f"{module}.{name}")
-
-
-def _latin1(text: str, _encoding: str = "latin1") -> bytes:
-    """How pickles of protocol 2 spell bytes."""
-    return text.encode("latin1")
+        # Looked up, never imported.
+        if (module, name) not in ALLOWED:
+            raise ForbiddenClassError(f"{module}.{name}")
+        return ALLOWED[module, name]
 
 
 class Archive:

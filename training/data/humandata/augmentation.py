@@ -105,8 +105,8 @@ def draw_view(
     chances = rng.random(5)
     order, gain = rng.random(max(len(boxes), 1)), rng.uniform(1 - augmentation.gain, 1 + augmentation.gain, 3)
     crop = (0, 0, *size)
-    if augmentation.crop and chances[0] < kind.crop_probability and boxes[:, 4].any():
-        people = np.flatnonzero(boxes[:, 4])
+    people = np.flatnonzero((boxes[:, 4] > 0) & (boxes[:, :2] < size).all(-1) & (boxes[:, 2:4] > 0).all(-1))
+    if augmentation.crop and chances[0] < kind.crop_probability and len(people):
         if chances[1] < kind.crop_share:
             count = 1 if chances[2] < ONE_PERSON else 1 + int(chances[3] * len(people))
             people = people[np.argsort(order[people])[:count]]

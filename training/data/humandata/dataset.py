@@ -101,7 +101,17 @@ class DataSet:
 
     def __init__(self, kind: Kind, path: Path, images: Path, every: int = 1, cache: Path | None = None):
         self.kind, self.images = kind, Path(images)
-        self.columns = read_columns(kind, path, every) if cache is None else _cached(kind, path, every, cache)
+        self.folder = None if cache is None else _cached(kind, path, every, cache)
+        self.columns = read_columns(kind, path, every) if self.folder is None else _mapped(self.folder)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the columns where they are on disk: a copy in another process maps the same files."""
+        return {**self.__dict__, "columns": None if self.folder else self.columns}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        if self.folder is not None:
+            self.columns = _mapped(self.folder)
 
     def __len__(self) -> int:
         return len(self.columns.image_paths)
@@ -362,8 +372,8 @@ def _hide(columns: Columns, hidden: np.ndarray) -> None:
     columns.shape_valid[hidden] = 0
 
 
-def _cached(kind: Kind, path: Path, every: int, cache: Path) -> Columns:
-    """The columns from the cache's memory-mapped files, made if they are not there."""
+def _cached(kind: Kind, path: Path, every: int, cache: Path) -> Path:
+    """The folder of the cache that holds the columns, made if it is not there."""
     try:
         stat = Path(path).stat()
     except OSError as error:
@@ -372,6 +382,10 @@ def _cached(kind: Kind, path: Path, every: int, cache: Path) -> Columns:
     folder = Path(cache) / f"{kind.name}-{Path(path).stem}-{hashlib.sha256(stated.encode()).hexdigest()[:12]}"
     if not folder.is_dir():
         _write_cache(read_columns(kind, path, every), folder)
+    return folder
+
+
+def _mapped(folder: Path) -> Columns:
     try:
         return Columns(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in COLUMNS})
     except (OSError, ValueError) as error:
