@@ -39,8 +39,8 @@ class HeatmapHead(nn.Module):
 def heatmap_loss(logits: Tensor, targets: Targets) -> Tensor:
     """Quality-focal loss against Gaussians whose width follows the person's size."""
     height, width = logits.shape[-2:]
-    y = ((torch.arange(height) + 0.5) / height)[:, None]
-    x = ((torch.arange(width) + 0.5) / width)[None]
+    y = ((torch.arange(height, device=logits.device) + 0.5) / height)[:, None]
+    x = ((torch.arange(width, device=logits.device) + 0.5) / width)[None]
     points = torch.cat([targets.keypoints, targets.part_boxes[..., :2]], 2)  # (B, G, 20, 2)
     seen = torch.cat([targets.keypoints_weight, targets.part_valid], 2) * targets.valid[..., None]
     sigma = (targets.boxes[..., 3] * 0.05).clamp(0.025, 0.08)[..., None, None, None]

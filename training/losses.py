@@ -198,10 +198,11 @@ def decoder_losses(
     """Losses of all decoder layers; with copies_of > 0 the queries are that many denoising copies, no matching."""
     if copies_of:
         targets = repeated(targets, copies_of)
-    total, sums = torch.zeros(()), {}
+    valid = targets.valid
+    total, sums = torch.zeros((), device=valid.device), {}
     for layer in layers:
         if copies_of:
-            index = torch.arange(targets.valid.shape[1]).expand(targets.valid.shape)
+            index = torch.arange(valid.shape[1], device=valid.device).expand(valid.shape)
         else:
             index = match(
                 score_logits(layer.logits), layer.boxes, layer.keypoints, targets.boxes, targets.keypoints,

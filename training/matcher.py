@@ -59,7 +59,7 @@ def match(
         distance = (keypoints[:, :, None] - target_keypoints[:, None]).abs().sum(-1)
         cost = cost + 10 * (distance * weight).sum(-1) / (weight.sum(-1) + 1e-6)
         area = target_boxes[..., 2:].prod(-1)[:, None]
-        similarity = oks(keypoints[:, :, None], target_keypoints[:, None], weight, area, COCO_SIGMAS)
+        similarity = oks(keypoints[:, :, None], target_keypoints[:, None], weight, area, COCO_SIGMAS.to(area.device))
         cost = cost + 4 * (1 - similarity)
     cost = torch.nan_to_num(cost, nan=1e4, posinf=1e4, neginf=-1e4).cpu().numpy()
     matched = torch.zeros_like(valid, dtype=torch.long)

@@ -23,7 +23,8 @@ from torch import nn
 from aios_core.body.files import load_body, open_body
 from aios_core.config import PRESETS as MODELS
 from aios_core.config import ModelConfig
-from aios_core.errors import AiosError
+from aios_core.errors import AiosError, CheckpointError
+from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import save_weights
 from training.checkpoints import RunState, checkpoints, load_checkpoint, save_checkpoint, update_ema
 from training.config import PRESETS as OPEN_PRESETS
@@ -54,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seconds = None if options.minutes is None else options.minutes * 60
             train(recipe, options.out, seconds, options.steps, group, options.compile, asked_to_end.is_set)
         except AiosError as error:
-            if group.is_first:
-                print(f"training: {error}", file=sys.stderr)
+            of = "" if group.is_first else f" (process {group.rank})"
+            print(f"training{of}: {error}", file=sys.stderr)
             return error.exit_code
     return 0
 
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--body", type=Path, help="SMPLX_NEUTRAL.npz (paper)")
     parser.add_argument("--cache", type=Path, help="folder for what is read of annotations (paper)")
     parser.add_argument("--device", help="cpu, cuda, ...; default: CUDA where there is one")
-    parser.add_argument("--compile", action="store_true", help="compile the network with torch.compile")
+    parser.add_argument("--compile", action="store_true", help="compile backbone and encoder with torch.compile")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of each process")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
@@ -133,7 +134,7 @@ def train(
     state = start(recipe, out, group)
     module = distributed(recipe, group)
     if compiled:
-        recipe.network.compile()
+        compile_trunk(recipe.network)
     log, averages = Log(out, state.step) if group.is_first else None, Averages()
     before, begun, last_saved, last_logged = state.seconds, time.monotonic(), time.monotonic(), time.monotonic()
     config, decision = recipe.config, GO_ON
@@ -176,11 +177,23 @@ def start(recipe: Recipe, out: Path, group: Processes = ALONE) -> RunState:
     randomness = Randomness(random, torch.Generator().manual_seed(int(random.integers(2**63))))
     state = RunState(recipe, copy.deepcopy(recipe.network).eval(), recipe.optimizer(), randomness)
     found = checkpoints(out / "checkpoints")
+    names = group.gather(found[-1].name if found else "none")
+    if len(set(names)) > 1:
+        raise CheckpointError(f"The processes see different checkpoints in {out}: all machines must share it.")
     if found:
         told = load_checkpoint(state, found[-1], group)
         if group.is_first:
             print(f"Going on from step {state.step}. {told}")
     return state
+
+
+def compile_trunk(network: AiOS, backend: str = "inductor") -> None:
+    """Compile what takes most of the time and looks the same in every layer, for pictures of any size.
+
+    The decoder's layers differ in their tokens: compiling them takes longer than they run.
+    """
+    for part in (network.backbone, *network.encoder.layers):
+        part.compile(dynamic=True, backend=backend)
 
 
 def distributed(recipe: Recipe, group: Processes) -> nn.Module:

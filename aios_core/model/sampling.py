@@ -101,6 +101,8 @@ def sample(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShape
     if value.device.type == "mps":
         return sample_by_grid(value, locations, weights, shapes)
     needs_gradient = torch.is_grad_enabled() and (value.requires_grad or locations.requires_grad)
+    if torch.compiler.is_compiling():  # which cannot see into compiled loops
+        return sample_by_bag(value, locations, weights, shapes)
     if needs_gradient and HAS_NUMBA and value.device.type == "cpu" and value.dtype == torch.float32:
         from aios_core.model.sampling_numba import sample_by_loop  # numba takes a second to import
 

@@ -19,7 +19,7 @@ from aios_core.body import files
 from aios_core.body.files import open_body
 from aios_core.body.joints import JOINTS_137_FROM_144
 from aios_core.config import AIOS
-from aios_core.errors import CheckpointError
+from aios_core.errors import CheckpointError, DataSetError
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import save_weights
 from aios_core.model.predictions import LayerPredictions
@@ -37,9 +37,9 @@ from training.paper.joints import PredictedJoints
 from training.paper.recipe import PaperBatch, PaperRecipe
 from training.paper.targets import join
 from training.processes import processes
-from training.recipe import rate_factor
+from training.recipe import Randomness, rate_factor
 from training.settings import SettingError, with_settings
-from training.train import distributed, main, train
+from training.train import compile_trunk, distributed, main, train
 
 ROOT = Path(__file__).parents[2]
 SMALL = replace(
@@ -133,6 +133,15 @@ def test_two_processes_have_the_gradient_of_one_with_all_pictures(tmp_path):
             for name, value in alone.items()
         ]
         assert (max(errors) < 1e-6) == is_global, max(errors)
+
+
+def test_the_loss_is_computed_where_the_batch_is():
+    """On a GPU everything has to be there; here 'meta', which computes nothing, stands for the other device."""
+    own = recipe()
+    batch = own.draw(0, Randomness(np.random.default_rng(0), torch.Generator().manual_seed(0)))
+    with torch.device("meta"):
+        total, _ = own(batch)
+    assert torch.isfinite(total)
 
 
 # Runs
@@ -249,6 +258,21 @@ def test_a_run_ends_with_its_time_its_epochs_or_when_it_is_asked_to(tmp_path):
     assert steps_of("asked", asked_to_end=iter([False, False, True]).__next__) == 2
 
 
+def test_processes_that_prepare_pictures_change_nothing_and_pass_errors_on(tmp_path):
+    class Broken(MadeUpPictures):
+        def sample(self, index):
+            if index == 5:
+                raise DataSetError("No such picture: five.png.")
+            return super().sample(index)
+
+    for workers in (0, 2):
+        with pytest.raises(DataSetError, match=r"^No such picture: five.png.$"):
+            config = replace(QUICK, loader_workers=workers, log_steps=2)
+            train(recipe(config, Broken()), tmp_path / str(workers), steps=3)
+    lines = [json.loads((tmp_path / workers / "log.jsonl").read_text()) for workers in ("0", "2")]
+    assert lines[0]["total"] == lines[1]["total"]
+
+
 def test_half_precision_runs_and_differs_little(tmp_path):
     totals = []
     for is_half in (False, True):
@@ -258,13 +282,24 @@ def test_half_precision_runs_and_differs_little(tmp_path):
     assert totals[0] != totals[1] and totals[0] == pytest.approx(totals[1], rel=0.1)
 
 
+def test_a_compiled_trunk_gives_the_same_loss():
+    """With a backend that traces and compiles nothing: that takes minutes."""
+    own, randomness = recipe(), Randomness(np.random.default_rng(0), torch.Generator().manual_seed(0))
+    batches = [own.draw(step, randomness) for step in range(2)]
+    plain = [float(own(batch)[0].detach()) for batch in batches]
+    names = list(own.state_dict())
+    compile_trunk(own.network, backend="eager")
+    assert [float(own(batch)[0].detach()) for batch in batches] == pytest.approx(plain, rel=1e-4)
+    assert list(own.state_dict()) == names, "checkpoints do not change"
+
+
 def test_the_same_picture_again_and_again_is_learned(tmp_path):
     class OnePicture(MadeUpPictures):
         def sample(self, index):
             return super().sample(3)
 
     steady = replace(QUICK, gradient_clip=10.0, batch=1, log_steps=5, rate=2e-3, backbone_rate=2e-3)
-    train(recipe(steady, OnePicture()), tmp_path, steps=40)
+    train(recipe(steady, OnePicture()), tmp_path, steps=25)
     totals = [json.loads(line)["total"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert totals[-1] < 0.6 * totals[0]
 

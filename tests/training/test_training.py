@@ -19,6 +19,7 @@ from training.losses import gather_people, project
 from training.matcher import iou_and_giou, match, oks
 from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
 from training.open_recipe import OpenRecipe
+from training.recipe import Randomness
 from training.targets import batch, fit_camera, mirrored
 from training.train import train
 
@@ -206,3 +207,13 @@ def test_a_short_run_lowers_the_loss_resumes_exactly_and_leaves_weights_that_loa
 def test_the_best_threshold_on_a_hand_worked_case():
     scores, hits = np.array([0.9, 0.2, 0.6, 0.5]), np.array([True, False, True, False])
     assert best_threshold(scores, hits, 2) == pytest.approx((0.6, 1.0))
+
+
+def test_the_loss_is_computed_where_the_batch_is(tmp_path):
+    """On a GPU everything has to be there; here 'meta', which computes nothing, stands for the other device."""
+    write_shard(tmp_path, 0, [make_sample(seed) for seed in range(2)])
+    recipe = OpenRecipe(QUICK, TINY, tmp_path)
+    batch = recipe.draw(0, Randomness(np.random.default_rng(0), torch.Generator().manual_seed(0)))
+    with torch.device("meta"):
+        total, _ = recipe(batch)
+    assert torch.isfinite(total)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from aios_core.body.body_model import BodyModel
 from aios_core.config import ModelConfig
+from aios_core.errors import AiosError
 from aios_core.model.aios import AiOS
 from aios_core.model.denoising import DenoisingQueries
 from aios_core.model.parts import PARTS
@@ -38,13 +39,16 @@ class Pictures(Protocol):
 
 
 class _Numbered(Dataset):
-    """Pictures by number, as torch's loader wants them."""
+    """Pictures by number, as torch's loader wants them; errors that people cause come as they are, not wrapped."""
 
     def __init__(self, pictures: Pictures):
         self.pictures = pictures
 
-    def __getitem__(self, index: int) -> Picture:
-        return self.pictures.sample(index)
+    def __getitem__(self, index: int) -> Picture | AiosError:
+        try:
+            return self.pictures.sample(index)
+        except AiosError as error:
+            return error
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,20 @@ class PaperRecipe(Recipe):
         self.network = initialised(AiOS(model_config))
         self.network.backbone.conv1.requires_grad_(False)
         self.joints = PredictedJoints(body, model_config.hands_relative_to_mean)
-        self.loader: Iterator[list[Picture]] | None = None
+        self.loader: Iterator[list[Picture | AiosError]] | None = None
 
     def draw(self, step: int, randomness: Randomness) -> PaperBatch:
         if self.loader is None:
             self.loader = self._load(step * self.config.batch)
-        images, targets = zip(*next(self.loader), strict=True)
+        pictures = next(self.loader)
+        for picture in pictures:
+            if isinstance(picture, AiosError):
+                raise picture
+        images, targets = zip(*pictures, strict=True)
         copies, clean_boxes = noised_copies(targets, self.config, randomness.torch)
         return PaperBatch(*pad_batch(images), join(targets), copies, clean_boxes)
 
-    def _load(self, start: int) -> Iterator[list[Picture]]:
+    def _load(self, start: int) -> Iterator[list[Picture | AiosError]]:
         """Batches from the picture with number `start` on."""
         return iter(
             DataLoader(
