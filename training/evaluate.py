@@ -169,8 +169,8 @@ def _seen(network: Network, truth: Truth, everybody: FramePeople, body: BodyMode
     camera = network_camera(network, truth.rgb)
     joints = [_joints(people, n, body, network) for n in range(len(people))]
     projected = camera.project(np.array(joints, np.float32).reshape(-1, 55, 3)[:, MATCHED_55])
-    known, size = truth.joints_known[:, MATCHED_137], truth.rgb.shape[1::-1]
-    matches = match_people(projected, truth.joints_px[:, MATCHED_137], size, known, truth.ignored)
+    known, (height, width) = truth.joints_known[:, MATCHED_137], truth.rgb.shape[:2]
+    matches = match_people(projected, truth.joints_px[:, MATCHED_137], (width, height), known, truth.ignored)
     return Seen(all_people, people, camera, matches)
 
 

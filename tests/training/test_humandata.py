@@ -32,7 +32,9 @@ from training.data.humandata.archive import Archive
 from training.data.humandata.augmentation import (
     MIRROR_53,
     PLAIN,
+    Augmentation,
     View,
+    coloured,
     crop_around,
     draw_view,
     fitted,
@@ -456,16 +458,21 @@ def test_an_unchanged_picture_is_what_the_product_shows_the_network():
             np.random.default_rng(0).integers(0, 255, (height, width, 3)).astype(np.uint8), (0, 0), 5
         )
         view = draw_view((width, height), np.zeros((0, 5)), PLAIN_KIND, PLAIN, np.random.default_rng(0))
-        ours, products = normalise(show(rgb, view)), preprocess(rgb, AIOS)
+        ours, products = coloured(show(rgb, view), view.gain), preprocess(rgb, AIOS)
         assert ours.shape == products.shape
         edge = int(np.ceil(view.size[0] / width)) + 1  # beyond the last pixel the product's picture fades to black
         assert (ours - products)[:, :-edge, :-edge].abs().max() < 1.0 / 57, "within one of the 255 steps"
 
 
 def test_colour_gain_is_drawn_for_each_channel_and_clipped():
-    view = replace(WHOLE, gain=np.array([0.8, 1.2, 1.0], np.float32))
-    shown = show(np.full((HEIGHT, WIDTH, 3), 250, np.uint8), view)
-    assert shown[5, 5].tolist() == pytest.approx([200, 255, 250])
+    gain = np.array([0.8, 1.2, 1.0], np.float32)
+    shown = coloured(np.full((4, 5, 3), 250, np.uint8), gain)
+    assert torch.allclose(shown, normalise(np.broadcast_to([200.0, 255, 250], (4, 5, 3))), atol=1e-5)
+    views = [
+        draw_view((9, 9), np.zeros((0, 5)), PLAIN_KIND, Augmentation(), np.random.default_rng(i)) for i in range(50)
+    ]
+    gains = np.stack([view.gain for view in views])
+    assert 0.8 <= gains.min() < 0.83 and 1.17 < gains.max() <= 1.2 and np.ptp(gains, 1).min() > 0
 
 
 def test_a_crop_holds_its_boxes_has_the_pictures_aspect_and_lies_inside():

@@ -111,7 +111,7 @@ def check(path: Path, kind: Kind, images: Path | None = None, body: BodyModel | 
         model = next((name for name in ("smplx", "smplh", "smpl") if name in archive), None)
         problems = [
             *_lacking(archive, kind, used_2d, used_3d, model),
-            *_not_finite(archive, [name for name in ("bbox_xywh", *PART_BOXES, used_2d, used_3d) if name in archive]),
+            *_not_finite(archive, [n for n in ("bbox_xywh", *PART_BOXES, used_2d, used_3d) if n and n in archive]),
         ]
         if model is not None:
             problems += _parameter_problems(archive, model, columns, body)
@@ -184,6 +184,7 @@ def _not_finite(archive: Archive, names: list[str]) -> list[str]:
 
 def _parameter_problems(archive: Archive, model: str, columns: Columns, body: BodyModel | None) -> list[str]:
     said, stored = [], archive.read(model)
+    assert isinstance(stored, dict), "read_columns would have refused it"
     wanted = ("global_orient", "body_pose") + (
         ("left_hand_pose", "right_hand_pose", "jaw_pose", "betas", "expression") if model == "smplx" else ()
     )
@@ -276,7 +277,8 @@ def _pictures(columns: Columns, images: Path | None) -> tuple[int | None, list[s
     if missing:
         said.append(f"{len(missing)} of {len(paths)} pictures are missing, the first is {missing[0]}.")
     found = np.flatnonzero(there)
-    undecodable, resized = [], []
+    undecodable: list[Path] = []
+    resized: list[str] = []
     for i in (
         found[np.unique(np.linspace(0, max(len(found) - 1, 0), PICTURES_OPENED).astype(int))] if len(found) else ()
     ):

@@ -70,7 +70,8 @@ def tile(drawn: Drawn, body: BodyModel) -> np.ndarray:
     zoom = min(TILE[0] / width, TILE[1] / height)
     size = max(round(width * zoom), 1), max(round(height * zoom), 1)
     picture = cv2.resize(drawn.rgb, size, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
-    camera = Camera(drawn.camera.focal_px * zoom, tuple(c * zoom for c in drawn.camera.center_px))
+    x, y = drawn.camera.center_px
+    camera = Camera(drawn.camera.focal_px * zoom, (x * zoom, y * zoom))
     picture = _with_bodies(picture, drawn.bodies, body, camera)
     for boxes, colour in ((drawn.missed_xyxy_px, RED), (drawn.false_xyxy_px, ORANGE)):
         for box in np.clip(boxes * zoom, 0, np.tile(size, 2) - np.array(2)).astype(int).tolist():

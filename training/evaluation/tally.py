@@ -187,13 +187,13 @@ def _thresholds(tally: Tally) -> dict[str, float]:
     return {"best threshold": threshold, "F1 there": f1}
 
 
-def _errors(tally: Tally, detection: Detection) -> dict[str, float]:
+def _errors(tally: Tally, detection: Detection) -> dict[str, float | int]:
     mean = {name: _mean(values) * 1000 for name, values in tally.errors.items()}
 
     def of(kind: str, part: str) -> float:
         return mean.get(f"{kind} {part}", float("nan"))
 
-    numbers = {"found": detection.found}
+    numbers: dict[str, float | int] = {"found": detection.found}
     for kind in ("PVE", "PA-PVE"):
         hands = (of(kind, "left hand") + of(kind, "right hand")) / 2
         numbers |= {f"{kind} mm": of(kind, "all"), f"{kind} body mm": of(kind, "body")}

@@ -23,7 +23,7 @@ from aios_core.body.joints import (
 )
 from aios_core.errors import DataSetError
 from aios_core.geometry.rotations import mirror_axis_angle
-from aios_core.model.preprocess import normalise, resize_size
+from aios_core.model.preprocess import MEAN, STD, resize_size
 from training.data.humandata.dataset import PARTS_OF_53, PARTS_OF_137, Annotations
 from training.data.humandata.kinds import Kind
 from training.data.humandata.landmarks import full_pose, joints_137
@@ -131,7 +131,7 @@ def crop_around(boxes: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int
 
 
 def show(rgb: np.ndarray, view: View, antialias: bool = False) -> np.ndarray:
-    """The view (h, w, 3) float32 in 0..255 of a picture (H, W, 3) uint8."""
+    """The view (h, w, 3) uint8 of a picture (H, W, 3) uint8, colours untouched."""
     x0, y0, x1, y1 = view.crop
     part, width, height = rgb[y0:y1, x0:x1], *view.size
     if antialias:
@@ -145,7 +145,14 @@ def show(rgb: np.ndarray, view: View, antialias: bool = False) -> np.ndarray:
             matrix[0] = -matrix[0, 0], 0, width
         part = np.ascontiguousarray(part)
         shown = cv2.warpAffine(part, matrix, view.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.clip(shown * view.gain, 0, 255)
+    return shown
+
+
+def coloured(shown: np.ndarray, gain: np.ndarray) -> Tensor:
+    """(3, h, w) normalised, each channel of a picture (h, w, 3) uint8 multiplied by its gain (3,) before."""
+    table = (np.clip(np.arange(256, dtype=np.float32)[:, None] * gain, 0, 255) - MEAN) / STD
+    values = cv2.LUT(shown, table[None].astype(np.float32))
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
 
 def look(
@@ -155,7 +162,7 @@ def look(
 
     body: the annotated bodies' model, best reduced by `landmark_body`; hands are taken as relative to its mean hands.
     """
-    return normalise(show(rgb, view, antialias)), targets(annotations, view, body)
+    return coloured(show(rgb, view, antialias), view.gain), targets(annotations, view, body)
 
 
 def fitted(annotations: Annotations, size: tuple[int, int]) -> Annotations:

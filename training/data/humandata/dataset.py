@@ -189,8 +189,8 @@ def _pictures(archive: Archive, meta: dict, every: int) -> tuple[list[str], list
         )
     by_row = len(paths) == people and len(paths) != len(ranges)
     wanted = _wanted(meta, people)
-    numbers = [i for i in range(0, len(ranges), every) if wanted[ranges[i, 0] : ranges[i, 1]].any()]
-    numbers = np.array(sorted(numbers, key=lambda i: ranges[i, 0]), int)
+    used = [i for i in range(0, len(ranges), every) if wanted[ranges[i, 0] : ranges[i, 1]].any()]
+    numbers = np.array(sorted(used, key=lambda i: ranges[i, 0]), int)
     if (ranges[numbers[1:], 0] < ranges[numbers[:-1], 1]).any():
         raise DataSetError(f"{archive.path}: in 'frame_range' some people belong to two pictures.")
     chosen = [(int(start), wanted[start:stop]) for start, stop in ranges[numbers]]

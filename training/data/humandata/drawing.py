@@ -73,7 +73,7 @@ def _person(picture: np.ndarray, targets: PictureTargets, p: int, size: np.ndarr
     boxes += list(zip(targets.part_boxes[p], targets.part_boxes_valid[p], (LEFT, RIGHT, FACE), strict=True))
     for box, valid, colour in boxes:
         if valid > 0:
-            low, high = _pixels((box[:2] + np.outer([-0.5, 0.5], box[2:])).numpy(), size - 1)
+            low, high = _pixels(box[:2].numpy() + np.outer([-0.5, 0.5], box[2:].numpy()), size - 1)
             cv2.rectangle(picture, low, high, colour, 1)
 
 
