@@ -92,7 +92,7 @@ def save(path: Path, arrays: dict[str, object]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     extra = {
         "__key_strict__": False,
-        "__data_len__": len(arrays.get("bbox_xywh", ())),
+        "__data_len__": np.size(arrays.get("bbox_xywh", ())) // 5,
         "__keypoints_compressed__": False,
     }
     np.savez_compressed(path, **{**extra, **arrays})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aios_core.body.files import open_body
+from aios_core.errors import DataSetError
 from tests.training.humandata_files import arrays_of, everybody, save, write_pictures
 from training.data.check import check, kind_of, main
 from training.data.humandata.drawing import FACE, LEFT, MIDDLE, RIGHT
@@ -111,6 +112,46 @@ def test_what_cannot_be_read_is_one_sentence_and_status_2(tmp_path, arrays, caps
         assert main([str(path)]) == 2
         out, err = capsys.readouterr()
         assert not out and err.startswith("error: ") and sentence in err and err.count("\n") == 1
+
+
+def test_damaged_files_are_refused_or_read_but_never_crash(tmp_path, arrays):
+    whole = np.frombuffer(save(tmp_path / "a.npz", arrays).read_bytes(), np.uint8)
+    rng, refused = np.random.default_rng(0), 0
+    for turn in range(60):
+        data = whole.copy()
+        data[rng.integers(0, len(data), 4)] = rng.integers(0, 256, 4)
+        (tmp_path / "b.npz").write_bytes(data[: rng.integers(10, len(data))] if turn % 10 == 0 else data)
+        try:
+            check(tmp_path / "b.npz", KINDS["agora"])
+        except DataSetError:
+            refused += 1
+    assert refused > 40
+
+
+ODD = (
+    0,
+    "x",
+    None,
+    {},
+    np.zeros((6, 0)),
+    np.zeros((0, 5)),
+    np.full(6, None, object),
+    np.array(["a"] * 6),
+    [[1], [1, 2]],
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["image_path", "frame_range", "bbox_xywh", "keypoints2d_smplx", "smplx", "meta", "betas"]
+)
+def test_members_of_any_other_kind_are_refused_or_ignored_but_never_crash(tmp_path, arrays, name):
+    for odd in ODD:
+        value = np.array(odd, object) if isinstance(odd, list) else odd
+        changed = {"smplx": arrays["smplx"] | {"betas": odd, "transl": odd}} if name == "betas" else {name: value}
+        try:
+            assert check(save(tmp_path / "b.npz", arrays | changed), KINDS["ubody"]).people in (0, 6)
+        except DataSetError as error:
+            assert str(tmp_path / "b.npz") in str(error)
 
 
 def test_the_kind_is_guessed_from_file_and_folder(tmp_path):

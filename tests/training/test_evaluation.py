@@ -366,7 +366,8 @@ def test_the_sheet_shows_no_picture_that_has_no_error_and_the_right_rows():
     errors = np.array([0.3, np.nan, 0.1, 0.5, 0.2, 0.4, 0.6])
     rows = picked(errors, columns=2)
     assert {title: row.tolist() for title, row in rows.items()} == {"Best": [2, 4], "Median": [0, 5], "Worst": [6, 3]}
-    assert list(picked(errors[:3])) == ["All"]
+    assert picked(errors[:3])["All"].tolist() == [2, 0]
+    assert picked(errors[1:2])["All"].tolist() == [0], "if there is nothing else, pictures of nobody"
 
 
 def test_the_command_measures_shards_and_writes_json_and_a_sheet(tmp_path, capsys):
@@ -416,6 +417,19 @@ def test_the_command_measures_humandata_on_the_users_body(tmp_path, humandata, s
     numbers = json.loads((tmp_path / "n.json").read_text())
     assert numbers["people"] == 3 and numbers["pictures"] == 2
     assert numbers["precision"] < 0.5, "at a threshold of zero nearly all are false alarms"
+
+
+def test_pictures_of_nobody_are_measured_and_drawn_too(tmp_path, capsys):
+    people = everybody([1])
+    people.boxes["bbox_xywh"] = people.boxes["bbox_xywh"] + [5000, 0, 0, 0, 0]
+    write_pictures(tmp_path / "images", people)
+    path, sheet = save(tmp_path / "a.npz", arrays_of(people)), tmp_path / "sheet.png"
+    assert (
+        main(["--data", str(path), "--sheet", str(sheet), "--threshold", "1", "--json", str(tmp_path / "n.json")]) == 0
+    )
+    numbers = json.loads((tmp_path / "n.json").read_text())
+    assert numbers["people"] == 0 and numbers["person-free pictures"] == 1 and numbers["AP"] is None
+    assert sheet.is_file()
 
 
 @pytest.mark.parametrize(

@@ -499,6 +499,16 @@ def test_people_outside_the_crop_are_no_targets_and_boxes_are_clipped(tmp_path, 
     assert found.image_size_px == (300, 400)
 
 
+def test_a_view_of_nobody_has_empty_targets(tmp_path, people, body):
+    arrays = dict(arrays_of(people), bbox_xywh=people.boxes["bbox_xywh"] + [5000, 0, 0, 0, 0])
+    found = targets(DataSet(PLAIN_KIND, save(tmp_path / "a.npz", arrays), tmp_path).annotations(0), WHOLE, body)
+    shapes = {
+        f.name: getattr(found, f.name).shape[0] for f in fields(found) if f.name not in ("image_size_px", "has_3d")
+    }
+    assert set(shapes.values()) == {0}
+    assert found.body_joints_3d.shape == (0, 137, 3) and found.part_keypoints.shape == (0, 3, 6, 2)
+
+
 def test_labels_of_a_bigger_picture_are_scaled_to_the_stored_one(tmp_path, people, body):
     data = DataSet(PLAIN_KIND, save(tmp_path / "a.npz", arrays_of(people)), tmp_path)
     expected = targets(data.annotations(0), WHOLE, body)

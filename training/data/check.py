@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import textwrap
@@ -192,10 +193,13 @@ def _parameter_problems(archive: Archive, model: str, columns: Columns, body: Bo
     if absent:
         said.append(f"'{model}' lacks {', '.join(absent)}.")
     for name, values in stored.items():
-        values = np.asarray(values)
+        try:
+            values = np.asarray(values)
+        except ValueError:  # rows of different lengths: nothing that training reads
+            continue
         if values.dtype.kind != "f" or values.ndim == 0:
             continue
-        values = values.reshape(len(values), -1)
+        values = values.reshape(len(values), math.prod(values.shape[1:]))
         bad = int((~np.isfinite(values)).any(-1).sum())
         if bad:
             said.append(
@@ -203,7 +207,7 @@ def _parameter_problems(archive: Archive, model: str, columns: Columns, body: Bo
             )
         rotates = name == "global_orient" or name.endswith("_pose")
         if rotates and values.shape[1] % 3 == 0:
-            turns = np.linalg.norm(values.reshape(len(values), -1, 3), axis=-1).max(-1, initial=0)
+            turns = np.linalg.norm(values.reshape(len(values), values.shape[1] // 3, 3), axis=-1).max(-1, initial=0)
             wild = int((turns > 2 * np.pi).sum())
             if wild > MANY * len(values):
                 said.append(

@@ -38,16 +38,15 @@ class Drawn:
 
 
 def picked(errors: np.ndarray, columns: int = COLUMNS) -> dict[str, np.ndarray]:
-    """Numbers of the pictures to show, by title; pictures whose error is not a number are left out.
-
-    With few pictures the three rows share them without showing one twice.
-    """
+    """Numbers of the pictures to show, by title; pictures whose error is not a number only if there are no others."""
     order = np.argsort(errors, kind="stable")
     order = order[np.isfinite(errors[order])]
-    columns = min(columns, max(len(order) // 3, 1))
+    if len(order) < 3:
+        return {"All": order if len(order) else np.arange(min(len(errors), columns))}
+    columns = min(columns, len(order) // 3)
     middle = max((len(order) - columns) // 2, 0)
     rows = {"Best": order[:columns], "Median": order[middle : middle + columns], "Worst": order[::-1][:columns]}
-    return {title: row for title, row in rows.items() if len(row)} if len(order) >= 3 else {"All": order}
+    return rows
 
 
 def write_sheet(path: Path, rows: dict[str, np.ndarray], draw: Callable[[int], Drawn], body: BodyModel) -> None:

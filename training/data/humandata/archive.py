@@ -79,7 +79,7 @@ class Archive:
             raise DataSetError(f"No such data set file: {self.path}.")
         try:
             self._zip = zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise DataSetError(f"{self.path} cannot be read: it is not an .npz file, or it is cut off.") from error
         self.names = tuple(name[:-4] for name in self._zip.namelist() if name.endswith(".npy"))
 

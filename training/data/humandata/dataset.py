@@ -7,6 +7,7 @@ set's rules), in memory or, with a cache folder, in memory-mapped files that all
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -175,12 +176,14 @@ def _lacking(archive: Archive, name: str) -> str:
 
 def _pictures(archive: Archive, meta: dict, every: int) -> tuple[list[str], list[tuple[int, np.ndarray]], np.ndarray]:
     """Path, (first row, which people stay) and number of every so many pictures that have somebody in them."""
-    paths = [str(path) for path in np.asarray(archive.read("image_path")).reshape(-1)]
-    people = archive.header("bbox_xywh")[0][0]
-    if "frame_range" in archive:
-        ranges = np.asarray(archive.read("frame_range"), int).reshape(-1, 2)
-    else:
+    people = _people(archive)
+    try:
+        paths = [str(path) for path in np.asarray(archive.read("image_path")).reshape(-1)]
         ranges = np.stack([np.arange(people), np.arange(people) + 1], -1)
+        if "frame_range" in archive:
+            ranges = np.asarray(archive.read("frame_range")).astype(int).reshape(-1, 2)
+    except (ValueError, TypeError) as error:
+        raise DataSetError(f"{archive.path}: 'image_path' or 'frame_range' is no list of paths or rows.") from error
     if len(ranges) and (ranges.min() < 0 or ranges.max() > people or (ranges[:, 1] < ranges[:, 0]).any()):
         raise DataSetError(f"{archive.path}: 'frame_range' points outside of the {people} people.")
     if len(paths) not in (people, len(ranges)):
@@ -195,6 +198,13 @@ def _pictures(archive: Archive, meta: dict, every: int) -> tuple[list[str], list
         raise DataSetError(f"{archive.path}: in 'frame_range' some people belong to two pictures.")
     chosen = [(int(start), wanted[start:stop]) for start, stop in ranges[numbers]]
     return [paths[ranges[i, 0] if by_row else i] for i in numbers], chosen, numbers
+
+
+def _people(archive: Archive) -> int:
+    shape, dtype = archive.header("bbox_xywh")
+    if len(shape) != 2 or shape[1] not in (4, 5) or dtype.kind not in "fiu":
+        raise DataSetError(f"{archive.path}: 'bbox_xywh' has the shape {shape}, not (people, 5) numbers.")
+    return shape[0]
 
 
 def _wanted(meta: dict, people: int) -> np.ndarray:
@@ -217,7 +227,7 @@ def _sizes(meta: dict, starts: list[int], numbers: np.ndarray) -> np.ndarray:
     sizes = np.zeros((len(starts), 2), np.int32)
     for k, name in enumerate(("width", "height")):
         try:
-            values = np.asarray(meta[name], np.float64).reshape(-1)
+            values = np.nan_to_num(np.asarray(meta[name], np.float64).reshape(-1), posinf=0, neginf=0)
         except (KeyError, ValueError, TypeError):
             return np.zeros_like(sizes)
         which = np.array(starts, int) if len(values) > (max(starts, default=0)) else numbers
@@ -316,7 +326,7 @@ def _parameters(archive: Archive, rows: np.ndarray, valid: np.ndarray, part_vali
         if name not in stored or not (part is None or is_smplx or (has_hands and part < 2)):
             continue
         width = (where.stop - where.start) * 3
-        values = _numbers(archive, f"{model}.{name}", stored[name], rows, width).reshape(len(rows), -1, 3)
+        values = _numbers(archive, f"{model}.{name}", stored[name], rows, width).reshape(-1, width // 3, 3)
         known = np.isfinite(values).all((1, 2)) & valid
         pose[:, where] = np.where(known[:, None, None], values, 0)
         pose_valid[:, where] = (known * (1.0 if part is None else part_valid[:, part]))[:, None]
@@ -336,7 +346,7 @@ def _rows_of(archive: Archive, name: str, stored: object, rows: np.ndarray) -> n
     """(R, numbers a person) of a dict's array, whatever way its rows are shaped."""
     try:
         values = np.asarray(stored)
-        return values.reshape(len(values), -1)[rows].astype(np.float32)
+        return values.reshape(len(values), math.prod(values.shape[1:]))[rows].astype(np.float32)
     except (ValueError, TypeError, IndexError) as error:
         raise DataSetError(f"{archive.path}: '{name}' is not an array with a row for every person.") from error
 

@@ -51,5 +51,7 @@ def joints_137(
     body: BodyModel, pose: np.ndarray, betas: np.ndarray, expression: np.ndarray, transl: np.ndarray
 ) -> np.ndarray:
     """(P, 137, 3) joints of bodies in poses (P, 55, 3), metres."""
+    if not len(pose):
+        return np.zeros((0, 137, 3), np.float32)
     posed = skinning.pose_body(body, betas, expression, pose, transl)
     return skinning.joints_144(body, posed, pose)[:, JOINTS_137_FROM_144].astype(np.float32)
