@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from aios_core.body.body_model import BodyModel
 from aios_core.config import ModelConfig
-from aios_core.errors import AiosError
+from aios_core.errors import DataSetError
 from aios_core.model.aios import AiOS
 from aios_core.model.denoising import DenoisingQueries
 from aios_core.model.parts import PARTS
@@ -26,6 +27,8 @@ from training.recipe import Randomness, Recipe
 
 Picture = tuple[Tensor, PictureTargets]
 ENDLESS = 2**60
+SPARES, FAR = 3, 2**40
+"""Where a picture cannot be read: how many others are tried, and how far their numbers are from its own."""
 
 
 class Pictures(Protocol):
@@ -39,16 +42,23 @@ class Pictures(Protocol):
 
 
 class _Numbered(Dataset):
-    """Pictures by number, as torch's loader wants them; errors that people cause come as they are, not wrapped."""
+    """Pictures by number, as torch's loader wants them.
+
+    A picture that cannot be read is told of, and another takes its place, so that a long run does not end at one damaged
+    file. Where the others cannot be read either, the error comes instead: a loader would wrap it if it were raised.
+    """
 
     def __init__(self, pictures: Pictures):
         self.pictures = pictures
 
-    def __getitem__(self, index: int) -> Picture | AiosError:
-        try:
-            return self.pictures.sample(index)
-        except AiosError as error:
-            return error
+    def __getitem__(self, index: int) -> Picture | DataSetError:
+        for spare in range(SPARES + 1):
+            try:
+                return self.pictures.sample(index + spare * FAR)
+            except DataSetError as error:
+                found = error
+                print(f"training: {error} Another picture takes its place.", file=sys.stderr)
+        return found
 
 
 @dataclass(frozen=True)
@@ -72,20 +82,20 @@ class PaperRecipe(Recipe):
         self.network = initialised(AiOS(model_config))
         self.network.backbone.conv1.requires_grad_(False)
         self.joints = PredictedJoints(body, model_config.hands_relative_to_mean)
-        self.loader: Iterator[list[Picture | AiosError]] | None = None
+        self.loader: Iterator[list[Picture | DataSetError]] | None = None
 
     def draw(self, step: int, randomness: Randomness) -> PaperBatch:
         if self.loader is None:
             self.loader = self._load(step * self.config.batch)
         pictures = next(self.loader)
         for picture in pictures:
-            if isinstance(picture, AiosError):
+            if isinstance(picture, DataSetError):
                 raise picture
         images, targets = zip(*pictures, strict=True)
         copies, clean_boxes = noised_copies(targets, self.config, randomness.torch)
         return PaperBatch(*pad_batch(images), join(targets), copies, clean_boxes)
 
-    def _load(self, start: int) -> Iterator[list[Picture | AiosError]]:
+    def _load(self, start: int) -> Iterator[list[Picture | DataSetError]]:
         """Batches from the picture with number `start` on."""
         return iter(
             DataLoader(
