@@ -11,6 +11,8 @@ class RunConfig:
 
     batch: int = 16
     """Pictures on each device."""
+    accumulate: int = 1
+    """Batches whose gradients make one step: as if a batch had so many times the pictures."""
     gradient_clip: float = 5.0
     """Greatest norm of the gradient; it is scaled down to this."""
     ema: float = 0.998

@@ -4,27 +4,49 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
+from training.processes import Processes
+
 FILE = "log.jsonl"
 
 
 class Log:
-    """Numbers by step in RUN/log.jsonl and, where the package `tensorboard` is installed, in RUN/tensorboard."""
+    """Numbers by step in RUN/log.jsonl and, where the package `tensorboard` is installed, in RUN/tensorboard.
 
-    def __init__(self, folder: Path, step: int):
+    All processes have one; the first writes the means of everybody's.
+    """
+
+    def __init__(self, folder: Path, step: int, processes: Processes):
         """Continue a run's log after `step`: what a stopped run wrote later is dropped."""
-        path = folder / FILE
-        keep = [line for line in _lines(path) if _step(line) <= step]
-        path.write_text("".join(f"{line}\n" for line in keep))
-        self.file = open(path, "a")  # noqa: SIM115 (closed at the end of the run)
-        self.board = _board(folder / "tensorboard", step)
+        self.processes, self.averages, self.since, self.pictures = processes, Averages(), time.monotonic(), 0
+        self.file = self.board = None
+        if processes.is_first:
+            path = folder / FILE
+            keep = [line for line in _lines(path) if _step(line) <= step]
+            path.write_text("".join(f"{line}\n" for line in keep))
+            self.file = open(path, "a")  # noqa: SIM115 (closed at the end of the run)
+            self.board = _board(folder / "tensorboard", step)
 
-    def write(self, step: int, numbers: Mapping[str, float]) -> None:
-        """One line."""
+    def add(self, terms: Mapping[str, float | Tensor], pictures: int) -> None:
+        """Take in one step of this process."""
+        self.averages.add(terms)
+        self.pictures += pictures
+
+    def tell(self, step: int, seconds: float, rate: float) -> None:
+        """Write the means over the steps and processes since the last time. All processes call it."""
+        own = {name: float(value) for name, value in self.averages.take().items()}
+        means = mean_of_processes(self.processes.gather(own))
+        speed = self.pictures * self.processes.world / (time.monotonic() - self.since)
+        self.since, self.pictures = time.monotonic(), 0
+        if self.processes.is_first:
+            self._write(step, {"seconds": seconds, "rate": rate, "pictures_per_second": speed} | means)
+
+    def _write(self, step: int, numbers: Mapping[str, float]) -> None:
         print(json.dumps({"step": step} | {k: _short(v) for k, v in numbers.items()}), file=self.file, flush=True)
         if self.board is not None:
             for name, value in numbers.items():
@@ -35,7 +57,8 @@ class Log:
 
     def close(self) -> None:
         """Write out what is still held back."""
-        self.file.close()
+        if self.file is not None:
+            self.file.close()
         if self.board is not None:
             self.board.close()
 
@@ -53,9 +76,9 @@ class Averages:
             self.sums[name] = self.sums.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + 1
 
-    def take(self) -> dict[str, float]:
+    def take(self) -> dict[str, float | Tensor]:
         """The means since the last time."""
-        means = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
+        means = {name: value / self.counts[name] for name, value in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
 

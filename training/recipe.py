@@ -24,7 +24,8 @@ class Randomness:
 class Recipe(nn.Module, ABC):
     """The network, whatever else is trained with it, its data and its losses.
 
-    A batch is a frozen dataclass of tensors, made by `draw` on the CPU. `forward` is a function of the batch alone.
+    A batch is a frozen dataclass of tensors, made by `draw` on the CPU. `forward` is a function of the batch alone. The
+    gradient of a step is the mean of those of its batches on all devices.
     """
 
     config: RunConfig
@@ -32,7 +33,12 @@ class Recipe(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, step: int, randomness: Randomness) -> object:
-        """This process's batch of a step. Steps are asked for in order, from any first one."""
+        """This process's next batch of a step, which has `config.accumulate` of them. Steps come in order, from any
+        first one."""
+
+    def told_of_each_other(self, batches: list) -> list:
+        """The batches of a step, on their device, with what each needs to know of the others, other processes' too."""
+        return batches
 
     @abstractmethod
     def forward(self, batch) -> tuple[Tensor, dict[str, Tensor]]:

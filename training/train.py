@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from aios_core.body.files import load_body, open_body
 from aios_core.config import PRESETS as MODELS
@@ -31,7 +33,7 @@ from training.config import PRESETS as OPEN_PRESETS
 from training.config import RunConfig, TrainConfig
 from training.data.humandata.mixture import Mixture, MixtureConfig
 from training.initial_weights import load_all, load_what_fits
-from training.logs import Averages, Log, mean_of_processes
+from training.logs import Averages, Log
 from training.open_recipe import OpenRecipe
 from training.paper.config import PAPER, PAPER_FINETUNE, PaperConfig
 from training.paper.recipe import PaperRecipe
@@ -40,7 +42,6 @@ from training.recipe import Randomness, Recipe, to_device
 from training.settings import SettingError, with_settings
 
 PRESETS: dict[str, RunConfig] = OPEN_PRESETS | {"paper": PAPER, "paper-finetune": PAPER_FINETUNE}
-GO_ON, SAVE, STOP = range(3)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             recipe = recipe_of(options, group)
             seconds = None if options.minutes is None else options.minutes * 60
-            train(recipe, options.out, seconds, options.steps, group, options.compile, asked_to_end.is_set)
+            limits = Limits(seconds, options.steps, asked_to_end.is_set)
+            train(recipe, options.out, limits, group, options.compile)
         except AiosError as error:
             of = "" if group.is_first else f" (process {group.rank})"
             print(f"training{of}: {error}", file=sys.stderr)
@@ -117,16 +119,33 @@ def _paper_recipe(
     return PaperRecipe(config, model_config, pictures, load_body(path) if path else open_body())
 
 
+@dataclass(frozen=True)
+class Limits:
+    """When a run ends that does not end by itself."""
+
+    seconds: float | None = None
+    """Of training in all, resumed time included."""
+    steps: int | None = None
+    """In all."""
+    asked_to_end: Callable[[], bool] = lambda: False
+    """Whether the process has been asked to end."""
+
+    def are_reached(self, state: RunState) -> bool:
+        """Whether this process has come to one of them."""
+        is_late = self.seconds is not None and state.seconds >= self.seconds
+        return is_late or (self.steps is not None and state.step >= self.steps) or self.asked_to_end()
+
+    def progress(self, state: RunState) -> float:
+        """The share of the run that has passed, 0 where nobody knows."""
+        if self.steps is not None:
+            return state.step / self.steps
+        return state.seconds / self.seconds if self.seconds else 0.0
+
+
 def train(
-    recipe: Recipe,
-    out: Path,
-    seconds: float | None = None,
-    steps: int | None = None,
-    group: Processes = ALONE,
-    compiled: bool = False,
-    asked_to_end: Callable[[], bool] = lambda: False,
+    recipe: Recipe, out: Path, limits: Limits = Limits(), group: Processes = ALONE, compiled: bool = False
 ) -> Path:
-    """Train until the recipe ends, `seconds` of training have passed in all, or `steps` steps; the weights' path.
+    """Train until the recipe ends or a limit is reached; the path of the averaged weights.
 
     All processes of the group call it with the same arguments.
     """
@@ -135,38 +154,26 @@ def train(
     module = distributed(recipe, group)
     if compiled:
         compile_trunk(recipe.network)
-    log, averages = Log(out, state.step) if group.is_first else None, Averages()
-    before, begun, last_saved, last_logged = state.seconds, time.monotonic(), time.monotonic(), time.monotonic()
-    config, decision = recipe.config, GO_ON
-
-    def due() -> float:
-        """What this process thinks is to be done now."""
-        is_over = recipe.is_finished(state.step) or (steps is not None and state.step >= steps)
-        if is_over or (seconds is not None and state.seconds >= seconds) or asked_to_end():
-            return STOP
-        return SAVE if time.monotonic() - last_saved > config.checkpoint_seconds else GO_ON
-
+    config, log = recipe.config, Log(out, state.step, group)
+    before, begun, last_saved = state.seconds, time.monotonic(), time.monotonic()
     while True:
-        decision, state.seconds = group.agree((due(), state.seconds))
-        if decision != GO_ON:
+        is_over = recipe.is_finished(state.step) or limits.are_reached(state)
+        is_due = time.monotonic() - last_saved > config.checkpoint_seconds
+        is_over, is_due, state.seconds = group.agree((is_over, is_due, state.seconds))
+        if is_over or is_due:
             _save(state, out, group)
             last_saved = time.monotonic()
-        if decision == STOP:
+        if is_over:
             break
-        rate = recipe.rate(state.step, state.step / steps if steps is not None else state.seconds / (seconds or 1))
-        batch = to_device(recipe.draw(state.step, state.randomness), group.device)
-        averages.add(training_step(state, module, batch, rate))
+        rate = recipe.rate(state.step, limits.progress(state))
+        drawn = (recipe.draw(state.step, state.randomness) for _ in range(config.accumulate))
+        batches = recipe.told_of_each_other([to_device(batch, group.device) for batch in drawn])
+        log.add(training_step(state, module, batches, rate), config.batch * config.accumulate)
         state.step += 1
         state.seconds = before + time.monotonic() - begun
         if state.step % config.log_steps == 0:
-            means = mean_of_processes(group.gather(averages.take()))
-            speed = config.log_steps * config.batch * group.world / (time.monotonic() - last_logged)
-            if log is not None:
-                line = {"seconds": round(state.seconds, 1), "rate": rate, "pictures_per_second": speed}
-                log.write(state.step, line | means)
-            last_logged = time.monotonic()
-    if log is not None:
-        log.close()
+            log.tell(state.step, state.seconds, rate)
+    log.close()
     return out / "weights.safetensors"
 
 
@@ -207,21 +214,32 @@ def distributed(recipe: Recipe, group: Processes) -> nn.Module:
     )
 
 
-def training_step(state: RunState, module: nn.Module, batch: object, rate: float) -> dict[str, torch.Tensor | float]:
+def training_step(state: RunState, module: nn.Module, batches: list, rate: float) -> dict[str, float | Tensor]:
     """One step of gradient descent; the loss before it and its terms. A step that is not finite is left out."""
     config = state.recipe.config
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["base"]
-    total, terms = module(batch)
     state.optimizer.zero_grad(set_to_none=True)
-    total.backward()
+    terms = gradient(module, batches)
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
     is_finite = bool(torch.isfinite(norm))
     if is_finite:
         state.optimizer.step()
         update_ema(state.ema, state.recipe.network, config.ema, state.step, config.ema_warmup)
-    return terms | {"total": total.detach(), "gradient": norm if is_finite else 0.0, "left_out": float(not is_finite)}
+    return terms | {"gradient": norm if is_finite else 0.0, "left_out": float(not is_finite)}
+
+
+def gradient(module: nn.Module, batches: list) -> dict[str, float | Tensor]:
+    """Add the mean gradient of batches to the parameters'; the mean loss and its terms. Processes exchange it once."""
+    averages = Averages()
+    for number, batch in enumerate(batches, 1):
+        is_last = number == len(batches) or not isinstance(module, nn.parallel.DistributedDataParallel)
+        with nullcontext() if is_last else module.no_sync():
+            total, terms = module(batch)
+            (total / len(batches)).backward()
+        averages.add(terms | {"total": total.detach()})
+    return averages.take()
 
 
 def _save(state: RunState, out: Path, group: Processes) -> None:

@@ -14,6 +14,7 @@ from training.paper.config import PAPER
 from training.paper.criterion import Losses, total_loss
 from training.paper.losses import weight_of
 from training.paper.matcher import match
+from training.paper.normalisers import normalisers
 from training.paper.targets import BatchTargets, PictureTargets, join
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -129,7 +130,8 @@ def losses(case) -> Losses:
 def computed(case, **changes) -> Losses:
     predictions, targets, clean = case
     config = replace(PAPER, **changes)
-    return total_loss(predictions, targets, clean, config, lambda found, _: found.joints, 5000.0)
+    (divisors,) = normalisers([targets], config)
+    return total_loss(predictions, targets, divisors, clean, config, lambda found, _: found.joints, 5000.0)
 
 
 def test_the_published_program_has_159_terms_and_we_have_the_same(losses):

@@ -39,7 +39,7 @@ from training.paper.targets import join
 from training.processes import processes
 from training.recipe import Randomness, rate_factor
 from training.settings import SettingError, with_settings
-from training.train import compile_trunk, distributed, main, train
+from training.train import Limits, compile_trunk, distributed, gradient, main, train
 
 ROOT = Path(__file__).parents[2]
 SMALL = replace(
@@ -97,10 +97,9 @@ def batch_of(numbers: range) -> PaperBatch:
     return PaperBatch(images[chosen].double(), mask[chosen], targets, copies, clean[chosen].double())
 
 
-def gradient(config, module_of, batch: PaperBatch) -> dict[str, torch.Tensor]:
+def gradient_of(config, module_of, *batches: PaperBatch) -> dict[str, torch.Tensor]:
     own = recipe(config).double().train()
-    module = module_of(own)
-    module(batch)[0].backward()
+    gradient(module_of(own), own.told_of_each_other(list(batches)))
     return {name: p.grad for name, p in own.named_parameters() if p.grad is not None}
 
 
@@ -113,7 +112,7 @@ def one_of_two(rank: int, port: int, out: str) -> None:
         for is_global in (True, False):
             config = replace(QUICK, global_normalisers=is_global)
             batch = batch_of(range(2 * rank, 2 * rank + 2))
-            found = gradient(config, lambda own: distributed(own, group), batch)
+            found = gradient_of(config, lambda own: distributed(own, group), batch)
             torch.save(found, f"{out}/{is_global}_{rank}.pt")
 
 
@@ -122,7 +121,7 @@ def test_two_processes_have_the_gradient_of_one_with_all_pictures(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     torch.multiprocessing.spawn(one_of_two, (port, str(tmp_path)), nprocs=2)
-    alone = gradient(QUICK, lambda own: own, batch_of(range(4)))
+    alone = gradient_of(QUICK, lambda own: own, batch_of(range(4)))
     assert len(alone) > 200
     for is_global in (True, False):
         halves = [torch.load(tmp_path / f"{is_global}_{rank}.pt", weights_only=True) for rank in range(2)]
@@ -132,13 +131,21 @@ def test_two_processes_have_the_gradient_of_one_with_all_pictures(tmp_path):
             for half in halves
             for name, value in alone.items()
         ]
-        assert (max(errors) < 1e-6) == is_global, max(errors)
+        assert (max(errors) < 1e-12) == is_global, max(errors)
+
+
+def test_batches_that_make_one_step_together_have_the_gradient_of_one_large_batch():
+    alone = gradient_of(QUICK, lambda own: own, batch_of(range(4)))
+    together = gradient_of(QUICK, lambda own: own, batch_of(range(1)), batch_of(range(1, 4)))
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=0, atol=1e-12 * float(value.abs().max()) + 1e-15)
 
 
 def test_the_loss_is_computed_where_the_batch_is():
     """On a GPU everything has to be there; here 'meta', which computes nothing, stands for the other device."""
     own = recipe()
     batch = own.draw(0, Randomness(np.random.default_rng(0), torch.Generator().manual_seed(0)))
+    (batch,) = own.told_of_each_other([batch])
     with torch.device("meta"):
         total, _ = own(batch)
     assert torch.isfinite(total)
@@ -150,7 +157,7 @@ def test_the_loss_is_computed_where_the_batch_is():
 def test_a_run_that_was_stopped_has_the_weights_of_one_that_was_not(tmp_path):
     for folder, stops in (("whole", [5]), ("halves", [2, 5])):
         for stop in stops:
-            train(recipe(), tmp_path / folder, steps=stop)
+            train(recipe(), tmp_path / folder, Limits(steps=stop))
     for name in ("weights.safetensors", "weights_last.safetensors"):
         whole, halves = (load_file(tmp_path / folder / name) for folder in ("whole", "halves"))
         assert all(torch.equal(whole[key], halves[key]) for key in whole)
@@ -206,7 +213,7 @@ def test_two_processes_train_on_human_data_files_and_go_on_where_they_stopped(tm
 def run(tmp_path_factory) -> Path:
     """The folder of a run of three steps that wrote a checkpoint at each."""
     out = tmp_path_factory.mktemp("run")
-    train(recipe(replace(QUICK, checkpoint_seconds=0.0)), out, steps=3)
+    train(recipe(replace(QUICK, checkpoint_seconds=0.0)), out, Limits(steps=3))
     return out
 
 
@@ -225,9 +232,9 @@ def test_a_damaged_checkpoint_is_refused_with_the_way_out(run, tmp_path):
     data[-1] ^= 1
     shard.write_bytes(data)
     with pytest.raises(CheckpointError, match=r"state-00001.safetensors is damaged.*Remove .*step-000000003 to go on"):
-        train(recipe(), tmp_path / "run", steps=4)
+        train(recipe(), tmp_path / "run", Limits(steps=4))
     shutil.rmtree(newest)
-    train(recipe(), tmp_path / "run", steps=3)
+    train(recipe(), tmp_path / "run", Limits(steps=3))
     assert checkpoints(tmp_path / "run" / "checkpoints")[-1].name == "step-000000003"
     again, first = (load_file(folder / "weights.safetensors") for folder in (tmp_path / "run", run))
     assert all(torch.equal(again[key], first[key]) for key in first)
@@ -243,14 +250,14 @@ def test_another_network_cannot_go_on_from_a_checkpoint_but_another_rate_can(run
     shutil.copytree(run, tmp_path / "run")
     other = PaperRecipe(QUICK, replace(SMALL, queries=11), MadeUpPictures(), open_body())
     with pytest.raises(CheckpointError, match="network with other settings: queries"):
-        train(other, tmp_path / "run", steps=4)
-    train(recipe(replace(QUICK, rate=1e-4)), tmp_path / "run", steps=4)
+        train(other, tmp_path / "run", Limits(steps=4))
+    train(recipe(replace(QUICK, rate=1e-4)), tmp_path / "run", Limits(steps=4))
     assert "Going on from step 3. Changed since: checkpoint_seconds, rate." in capsys.readouterr().out
 
 
 def test_a_run_ends_with_its_time_its_epochs_or_when_it_is_asked_to(tmp_path):
     def steps_of(folder: str, config=QUICK, **limits) -> int:
-        train(recipe(config), tmp_path / folder, **limits)
+        train(recipe(config), tmp_path / folder, Limits(**limits))
         return len((tmp_path / folder / "log.jsonl").read_text().splitlines())
 
     assert steps_of("epochs", replace(QUICK, epochs=1, batch=4)) == 2, "eight pictures are an epoch"
@@ -268,8 +275,8 @@ def test_processes_that_prepare_pictures_change_nothing_and_pass_errors_on(tmp_p
     for workers in (0, 2):
         with pytest.raises(DataSetError, match=r"^No such picture: 5.png.$"):
             config = replace(QUICK, loader_workers=workers, log_steps=2)
-            train(recipe(config, Broken()), tmp_path / str(workers), steps=3)
-    train(recipe(replace(QUICK, log_steps=2)), tmp_path / "whole", steps=2)
+            train(recipe(config, Broken()), tmp_path / str(workers), Limits(steps=3))
+    train(recipe(replace(QUICK, log_steps=2)), tmp_path / "whole", Limits(steps=2))
     totals = [json.loads((tmp_path / run / "log.jsonl").read_text())["total"] for run in ("0", "2", "whole")]
     assert totals[0] == totals[1] == totals[2], "number 2 had another picture in its place, here the same one"
 
@@ -277,7 +284,7 @@ def test_processes_that_prepare_pictures_change_nothing_and_pass_errors_on(tmp_p
 def test_half_precision_runs_and_differs_little(tmp_path):
     totals = []
     for is_half in (False, True):
-        train(recipe(replace(QUICK, bfloat16=is_half)), tmp_path / str(is_half), steps=2)
+        train(recipe(replace(QUICK, bfloat16=is_half)), tmp_path / str(is_half), Limits(steps=2))
         lines = (tmp_path / str(is_half) / "log.jsonl").read_text().splitlines()
         totals.append(json.loads(lines[0])["total"])
     assert totals[0] != totals[1] and totals[0] == pytest.approx(totals[1], rel=0.1)
@@ -286,7 +293,7 @@ def test_half_precision_runs_and_differs_little(tmp_path):
 def test_a_compiled_trunk_gives_the_same_loss():
     """With a backend that traces and compiles nothing: that takes minutes."""
     own, randomness = recipe(), Randomness(np.random.default_rng(0), torch.Generator().manual_seed(0))
-    batches = [own.draw(step, randomness) for step in range(2)]
+    batches = [own.told_of_each_other([own.draw(step, randomness)])[0] for step in range(2)]
     plain = [float(own(batch)[0].detach()) for batch in batches]
     names = list(own.state_dict())
     compile_trunk(own.network, backend="eager")
@@ -300,14 +307,14 @@ def test_the_same_picture_again_and_again_is_learned(tmp_path):
             return super().sample(3)
 
     steady = replace(QUICK, gradient_clip=10.0, batch=1, log_steps=5, rate=2e-3, backbone_rate=2e-3)
-    train(recipe(steady, OnePicture()), tmp_path, steps=20)
+    train(recipe(steady, OnePicture()), tmp_path, Limits(steps=20))
     totals = [json.loads(line)["total"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert totals[-1] < 0.8 * totals[0]
 
 
 def test_tensorboard_gets_every_number(tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    train(recipe(), tmp_path, steps=2)
+    train(recipe(), tmp_path, Limits(steps=2))
     board = reader.EventAccumulator(str(tmp_path / "tensorboard"))
     board.Reload()
     line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])

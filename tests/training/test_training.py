@@ -21,7 +21,7 @@ from training.metrics import assign, average_precision, best_threshold, mpjpe, p
 from training.open_recipe import OpenRecipe
 from training.recipe import Randomness
 from training.targets import batch, fit_camera, mirrored
-from training.train import train
+from training.train import Limits, train
 
 TINY = replace(
     MODEL, backbone=BackboneConfig("basic", (1, 1, 1, 1), (16, 16, 32, 32), stem_width=16, frozen_norm=False),
@@ -186,7 +186,7 @@ def test_joint_errors_on_hand_worked_cases():
 
 def test_a_short_run_lowers_the_loss_resumes_exactly_and_leaves_weights_that_load(tmp_path):
     write_shard(tmp_path / "data", 0, [make_sample(seed) for seed in range(4)])
-    weights = train(OpenRecipe(QUICK, TINY, tmp_path / "data"), tmp_path / "run", seconds=1e9, steps=8)
+    weights = train(OpenRecipe(QUICK, TINY, tmp_path / "data"), tmp_path / "run", Limits(steps=8))
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["total"] < lines[0]["total"]
     model = build_model(weights)
@@ -196,7 +196,7 @@ def test_a_short_run_lowers_the_loss_resumes_exactly_and_leaves_weights_that_loa
     steady = replace(QUICK, decay_from=1.0)
     for folder, stops in (("whole", [8]), ("halves", [5, 8])):
         for stop in stops:
-            train(OpenRecipe(steady, TINY, tmp_path / "data"), tmp_path / folder, seconds=1e9, steps=stop)
+            train(OpenRecipe(steady, TINY, tmp_path / "data"), tmp_path / folder, Limits(steps=stop))
     totals = [
         [json.loads(line)["total"] for line in (tmp_path / folder / "log.jsonl").read_text().splitlines()]
         for folder in ("whole", "halves")

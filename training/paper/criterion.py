@@ -25,7 +25,7 @@ from training.paper.losses import (
     weight_of,
 )  # fmt: skip
 from training.paper.matcher import match
-from training.paper.normalisers import PARTS, normalisers
+from training.paper.normalisers import PARTS
 from training.paper.targets import BatchTargets
 
 JointsOf = Callable[[LayerPredictions, bool], Tensor]
@@ -66,6 +66,7 @@ def layer_terms(
 def total_loss(
     predictions: Predictions,
     targets: BatchTargets,
+    divisors: dict[str, Tensor],
     clean_boxes: Tensor,
     config: PaperConfig,
     joints_of: JointsOf,
@@ -75,9 +76,9 @@ def total_loss(
 
     Args:
         predictions: of all layers, with copies.
+        divisors: what terms are divided by (`normalisers`).
         clean_boxes: (B, M, 4) the boxes that the copies were made of.
     """
-    divisors = normalisers(targets, config)
     is_person = torch.bincount(targets.picture, minlength=targets.pictures) > 0
     proposals = LayerPredictions(predictions.proposals.logits, predictions.proposals.boxes)
     places = {"proposals": proposals} | {str(i): layer for i, layer in enumerate(predictions.layers)}

@@ -1,7 +1,7 @@
 """What every loss term is divided by: counts of people, over all devices or over each one's own (SPEC section 13.4).
 
-The gradient of a run on several devices is the mean of theirs. With counts that are means over the devices it is the
-gradient of one device with all the pictures; with each device's own counts, as published, it is not.
+The gradient of a step is the mean over its batches, of all devices. With counts that are means over them too it is the
+gradient of one batch with all the pictures; with each batch's own counts, as published, it is not.
 """
 
 from __future__ import annotations
@@ -61,28 +61,32 @@ def counts(targets: BatchTargets, config: PaperConfig) -> dict[str, Tensor]:
     return found
 
 
-def normalisers(targets: BatchTargets, config: PaperConfig) -> dict[str, Tensor]:
-    """Scalars by the names of terms: what each term's sum over this device's people is divided by."""
-    found = counts(targets, config)
-    devices = dist.get_world_size() if dist.is_initialized() else 1
-    summed = torch.stack(list(found.values()))
-    if devices > 1:
+def normalisers(batches: list[BatchTargets], config: PaperConfig) -> list[dict[str, Tensor]]:
+    """For each of a step's batches, scalars by the names of terms: what a term's sum over its people is divided by."""
+    own = [counts(batch, config) for batch in batches]
+    summed = torch.stack([torch.stack(list(found.values())) for found in own]).sum(0)
+    number = len(batches)
+    if dist.is_initialized():
         dist.all_reduce(summed)
-    everywhere = dict(zip(found, summed.unbind(), strict=True))
+        number *= dist.get_world_size()
+    everywhere = dict(zip(own[0], summed.unbind(), strict=True))
     if config.global_normalisers:
-        found, share = everywhere, 1.0 / devices
-        found["people"] = everywhere["people"].clamp_min(1)
-        batches = everywhere["pictures"] * share / config.published_batch
-    else:
-        found, share = found | {"people": (everywhere["people"] / devices).clamp_min(1)}, 1.0
-        batches = torch.ones_like(summed[0])
+        everywhere["people"] = everywhere["people"].clamp_min(1)
+        sums = everywhere["pictures"] / number / config.published_batch
+        return [_divisors(everywhere, 1 / number, sums, config)] * len(batches)
+    people = (everywhere["people"] / number).clamp_min(1)
+    return [_divisors(found | {"people": people}, 1.0, torch.ones_like(people), config) for found in own]
+
+
+def _divisors(found: dict[str, Tensor], share: float, sums: Tensor, config: PaperConfig) -> dict[str, Tensor]:
+    """Divisors out of counts, of which a batch has this share; `sums` divides terms that are sums, not means."""
     divisors = {
         name: torch.where(count > 0, count, 1) if name.startswith(("box", "keypoints", "people")) else count + EPS
         for name, count in found.items()
     }
     divisors = {name: divisor * share for name, divisor in divisors.items()}
     divisors["box.body"] = divisors["people"]
-    divisors["copies"] = config.copies * batches
+    divisors["copies"] = config.copies * sums
     if config.jaw_is_summed:
-        divisors["pose.face"] = batches * (1 + EPS)
+        divisors["pose.face"] = sums * (1 + EPS)
     return divisors

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import cv2
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -22,6 +23,7 @@ from training.paper.config import PaperConfig
 from training.paper.criterion import in_float32, total_loss
 from training.paper.denoising import noised_copies
 from training.paper.joints import PredictedJoints
+from training.paper.normalisers import normalisers
 from training.paper.targets import BatchTargets, PictureTargets, join
 from training.recipe import Randomness, Recipe
 
@@ -44,8 +46,8 @@ class Pictures(Protocol):
 class _Numbered(Dataset):
     """Pictures by number, as torch's loader wants them.
 
-    A picture that cannot be read is told of, and another takes its place, so that a long run does not end at one damaged
-    file. Where the others cannot be read either, the error comes instead: a loader would wrap it if it were raised.
+    A picture that cannot be read is told of, and another takes its place: a long run does not end at a damaged file.
+    Where the others cannot be read either, the error comes instead; a loader would wrap it if it were raised.
     """
 
     def __init__(self, pictures: Pictures):
@@ -61,6 +63,11 @@ class _Numbered(Dataset):
         return found
 
 
+def _use_one_thread(_worker: int) -> None:
+    """There is a process for every core as it is."""
+    cv2.setNumThreads(1)
+
+
 @dataclass(frozen=True)
 class PaperBatch:
     """Pictures (B, 3, H, W), where they are padding (B, H, W), their people and copies, and the copies' clean boxes."""
@@ -70,6 +77,8 @@ class PaperBatch:
     targets: BatchTargets
     copies: DenoisingQueries
     clean_boxes: Tensor
+    divisors: dict[str, Tensor] | None = None
+    """What terms are divided by, which depends on the other batches of a step."""
 
 
 class PaperRecipe(Recipe):
@@ -86,7 +95,7 @@ class PaperRecipe(Recipe):
 
     def draw(self, step: int, randomness: Randomness) -> PaperBatch:
         if self.loader is None:
-            self.loader = self._load(step * self.config.batch)
+            self.loader = self._load(step * self.pictures_of_a_step)
         pictures = next(self.loader)
         for picture in pictures:
             if isinstance(picture, DataSetError):
@@ -95,12 +104,22 @@ class PaperRecipe(Recipe):
         copies, clean_boxes = noised_copies(targets, self.config, randomness.torch)
         return PaperBatch(*pad_batch(images), join(targets), copies, clean_boxes)
 
+    def told_of_each_other(self, batches: list[PaperBatch]) -> list[PaperBatch]:
+        """With counts of everybody."""
+        divisors = normalisers([batch.targets for batch in batches], self.config)
+        return [replace(batch, divisors=own) for batch, own in zip(batches, divisors, strict=True)]
+
+    @property
+    def pictures_of_a_step(self) -> int:
+        """On this device."""
+        return self.config.batch * self.config.accumulate
+
     def _load(self, start: int) -> Iterator[list[Picture | DataSetError]]:
         """Batches from the picture with number `start` on."""
         return iter(
             DataLoader(
                 _Numbered(self.pictures), self.config.batch, sampler=range(start, ENDLESS), collate_fn=list,
-                num_workers=self.config.loader_workers,
+                num_workers=self.config.loader_workers, worker_init_fn=_use_one_thread,
             )
         )  # fmt: skip
 
@@ -108,7 +127,7 @@ class PaperRecipe(Recipe):
         with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             predictions = self.network(batch.images, batch.padding_mask, denoising=batch.copies, all_layers=True)
         losses = total_loss(
-            in_float32(predictions), batch.targets, batch.clean_boxes, self.config, self.joints,
+            in_float32(predictions), batch.targets, batch.divisors, batch.clean_boxes, self.config, self.joints,
             self.network.config.camera_focal_px,
         )  # fmt: skip
         return losses.total, losses.terms
@@ -121,11 +140,11 @@ class PaperRecipe(Recipe):
 
     def rate(self, step: int, progress: float) -> float:
         """A step down after each milestone."""
-        epoch = step * self.config.batch // max(len(self.pictures), 1)
+        epoch = step * self.pictures_of_a_step // max(len(self.pictures), 1)
         return self.config.milestone_factor ** sum(epoch >= milestone for milestone in self.config.milestones)
 
     def is_finished(self, step: int) -> bool:
-        return step * self.config.batch >= self.config.epochs * len(self.pictures)
+        return step * self.pictures_of_a_step >= self.config.epochs * len(self.pictures)
 
 
 def initialised(network: AiOS) -> AiOS:
