@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from aios_core.errors import CheckpointError
+from aios_core.errors import CheckpointError, OutputError
 from training.processes import Processes
 from training.recipe import Randomness, Recipe
 
@@ -43,26 +43,40 @@ class RunState:
 
 
 def save_checkpoint(state: RunState, folder: Path, processes: Processes) -> None:
-    """Write the state of all processes, which all call this, to a new folder in `folder`; the oldest ones go."""
+    """Write the state of all processes, which all call this, to a new folder in `folder`; the oldest ones go.
+
+    Raises:
+        OutputError: it cannot be written; those that are there stay.
+    """
     randoms = processes.gather(_random_state(state.randomness, processes.device))
     target = folder / FOLDER.format(state.step)
     if processes.is_first and not target.exists():
         temporary = folder / f".{target.name}.partial"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        files = [
-            _write_shard(temporary / f"state-{number:05d}.safetensors", shard)
-            for number, shard in enumerate(_shards(_tensors(state), state.recipe.config.shard_mebibytes * 2**20))
-        ]
-        manifest = {
-            "format": FORMAT, "step": state.step, "seconds": state.seconds, "files": files, "random": randoms,
-            "config": asdict(state.recipe.config), "model": asdict(state.recipe.network.config),
-        }  # fmt: skip
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        temporary.rename(target)
+        try:
+            _write(state, temporary, randoms)
+            temporary.rename(target)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise OutputError(f"Cannot write the checkpoint {target}: {error}.") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
         for old in checkpoints(folder)[: -state.recipe.config.checkpoints_kept]:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)
     processes.wait()
+
+
+def _write(state: RunState, folder: Path, randoms: list[dict]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    config = state.recipe.config
+    files = [
+        _write_shard(folder / f"state-{number:05d}.safetensors", shard)
+        for number, shard in enumerate(_shards(_tensors(state), config.shard_mebibytes * 2**20))
+    ]
+    manifest = {
+        "format": FORMAT, "step": state.step, "seconds": state.seconds, "files": files, "random": randoms,
+        "config": asdict(config), "model": asdict(state.recipe.network.config),
+    }  # fmt: skip
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
 def checkpoints(folder: Path) -> list[Path]:

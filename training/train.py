@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from aios_core.body.files import load_body, open_body
 from aios_core.config import PRESETS as MODELS
 from aios_core.config import ModelConfig
-from aios_core.errors import AiosError, CheckpointError
+from aios_core.errors import AiosError, CheckpointError, OutputError
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import save_weights
 from training.checkpoints import RunState, checkpoints, load_checkpoint, save_checkpoint, update_ema
@@ -149,7 +149,10 @@ def train(
 
     All processes of the group call it with the same arguments.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot write {out}: {error.strerror}.") from error
     state = start(recipe, out, group)
     module = distributed(recipe, group)
     if compiled:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torch.multiprocessing
 from safetensors.torch import load_file
@@ -19,7 +20,7 @@ from aios_core.body import files
 from aios_core.body.files import open_body
 from aios_core.body.joints import JOINTS_137_FROM_144
 from aios_core.config import AIOS
-from aios_core.errors import CheckpointError, DataSetError
+from aios_core.errors import CheckpointError, DataSetError, OutputError
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import save_weights
 from aios_core.model.predictions import LayerPredictions
@@ -141,6 +142,22 @@ def test_batches_that_make_one_step_together_have_the_gradient_of_one_large_batc
         torch.testing.assert_close(together[name], value, rtol=0, atol=1e-12 * float(value.abs().max()) + 1e-15)
 
 
+def test_pictures_without_anybody_teach_that_there_is_nobody():
+    class Nobody(MadeUpPictures):
+        def sample(self, index):
+            return super().sample(4 * index)
+
+    own = recipe(pictures=Nobody())
+    batch = own.draw(0, Randomness(np.random.default_rng(0), torch.Generator().manual_seed(0)))
+    assert len(batch.targets) == 0
+    found = gradient(own, own.told_of_each_other([batch]))
+    assert all(torch.isfinite(p.grad).all() for p in own.parameters() if p.grad is not None)
+    told = {name for name, value in found.items() if value != 0}
+    assert {name.split("/")[0] for name in told} == {
+        "classification", "denoising_classification", "denoising_box", "denoising_giou", "total",
+    }  # fmt: skip
+
+
 def test_the_loss_is_computed_where_the_batch_is():
     """On a GPU everything has to be there; here 'meta', which computes nothing, stands for the other device."""
     own = recipe()
@@ -238,6 +255,20 @@ def test_a_damaged_checkpoint_is_refused_with_the_way_out(run, tmp_path):
     assert checkpoints(tmp_path / "run" / "checkpoints")[-1].name == "step-000000003"
     again, first = (load_file(folder / "weights.safetensors") for folder in (tmp_path / "run", run))
     assert all(torch.equal(again[key], first[key]) for key in first)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_and_leaves_nothing(run, tmp_path, monkeypatch):
+    shutil.copytree(run, tmp_path / "run")
+
+    def full(*_arguments):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(OutputError, match=r"Cannot write the checkpoint .*step-000000004: No space left"):
+        train(recipe(), tmp_path / "run", Limits(steps=4))
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == [
+        "step-000000002", "step-000000003",
+    ]  # fmt: skip
 
 
 def test_a_half_written_checkpoint_does_not_count(run, tmp_path):
