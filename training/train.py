@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from aios_core.body.files import load_body, open_body
 from aios_core.config import PRESETS as MODELS
 from aios_core.config import ModelConfig
-from aios_core.errors import AiosError, CheckpointError, OutputError
+from aios_core.errors import AiosError, CheckpointError, DataSetError, OutputError
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import save_weights
 from training.checkpoints import RunState, checkpoints, load_checkpoint, save_checkpoint, update_ema
@@ -92,9 +92,15 @@ def recipe_of(options: argparse.Namespace, group: Processes) -> Recipe:
     if isinstance(config, TrainConfig):
         if options.minutes is None and options.steps is None:
             raise SettingError("How long is the run? Give --minutes or --steps.")
+        if not options.data.is_dir():
+            raise DataSetError(f"No such folder of shards: {options.data}.")
         recipe: Recipe = OpenRecipe(config, model_config, options.data)
     else:
         recipe = _paper_recipe(config, model_config, options, group)
+        if group.is_first and not (options.init or options.init_partial or checkpoints(options.out / "checkpoints")):
+            print(
+                "The backbone starts from nothing, its batch norms frozen: --init-partial takes a ResNet-50's weights."
+            )
     if options.init is not None:
         load_all(recipe.network, options.init)
     if options.init_partial is not None:

@@ -432,6 +432,7 @@ def test_settings_reach_every_depth_and_wrong_ones_are_explained():
     [
         (["--preset=paper"], "give --body SMPLX_NEUTRAL.npz"),
         (["--preset=paper", "--set=model.body_family=open"], "No AGORA: there is no train"),
+        (["--preset=open", "--steps=1", "--data=nowhere"], "No such folder of shards: nowhere"),
         (["--preset=open"], "How long is the run"),
         (["--preset=open", "--steps=1", "--init=nowhere.pth"], "No such weights file: nowhere.pth"),
     ],

@@ -23,7 +23,7 @@ from training.paper.losses import (
     keypoint_terms,
     matched,
     weight_of,
-)  # fmt: skip
+)
 from training.paper.matcher import match
 from training.paper.normalisers import PARTS
 from training.paper.targets import BatchTargets
