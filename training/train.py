@@ -98,9 +98,7 @@ def recipe_of(options: argparse.Namespace, group: Processes) -> Recipe:
     else:
         recipe = _paper_recipe(config, model_config, options, group)
         if group.is_first and not (options.init or options.init_partial or checkpoints(options.out / "checkpoints")):
-            print(
-                "The backbone starts from nothing, with frozen batch norms: --init-partial takes a ResNet's weights."
-            )
+            print("The backbone starts from nothing, with frozen batch norms: --init-partial takes a ResNet's weights.")
     if options.init is not None:
         load_all(recipe.network, options.init)
     if options.init_partial is not None:
