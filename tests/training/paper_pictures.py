@@ -1,11 +1,15 @@
-"""Made-up targets of the published recipe, and a data set of them."""
+"""Made-up targets of the published recipe, a data set of them, and a recipe that is quick."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from aios_core.body.files import open_body
+from tests.core.toy_model import TOY
+from training.paper.config import PAPER
+from training.paper.recipe import PaperRecipe
 from training.paper.targets import PictureTargets
 
 
@@ -53,3 +57,13 @@ class MadeUpPictures:
         boxes = torch.cat([torch.rand(people, 2, generator=random), torch.full((people, 2), 0.3)], -1)
         width, height = (96, 64) if seed % 3 else (64, 64)
         return torch.randn(3, height, width, generator=random), picture_of(boxes, seed, (width, height))
+
+
+SMALL = replace(
+    TOY, backbone=replace(TOY.backbone, frozen_norm=True), body_family="open", hands_relative_to_mean=False
+)  # fmt: skip
+QUICK = replace(PAPER, copies=7, loader_workers=0, log_steps=1, shard_mebibytes=1, rate=1e-3, ema=0.9)
+
+
+def recipe(config=QUICK, pictures=None) -> PaperRecipe:
+    return PaperRecipe(config, SMALL, pictures or MadeUpPictures(), open_body())
