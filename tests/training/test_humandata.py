@@ -42,7 +42,8 @@ from training.data.humandata.augmentation import (
     show,
     targets,
 )
-from training.data.humandata.dataset import DataSet, read_columns
+from training.data.humandata.columns import read_columns
+from training.data.humandata.dataset import DataSet
 from training.data.humandata.kinds import KINDS, RECIPES, Kind
 from training.data.humandata.landmarks import full_pose, joints_137, landmark_body
 from training.data.humandata.mixture import Mixture, MixtureConfig, probabilities
@@ -149,6 +150,21 @@ def test_paths_may_be_listed_once_a_picture(tmp_path, people):
     columns = read_columns(PLAIN_KIND, save(tmp_path / "a.npz", arrays), every=2)
     assert columns.image_paths.tolist() == [b"a.png", b"c.png"]
     assert np.array_equal(columns.pose[2:, 0], people.pose[3:, 0])
+
+
+def test_sizes_may_be_stated_a_row_a_picture_or_once(tmp_path):
+    people = everybody([1, 2, 1, 1])
+    arrays = dict(arrays_of(people), image_path=list("abcd"))
+    by_picture = np.array([[10, 1], [20, 2], [30, 3], [40, 4]])
+    by_row = np.repeat(by_picture, people.counts, 0)
+    for every, expected in ((1, by_picture), (2, by_picture[::2])):
+        for stated in (by_picture, by_row):
+            arrays["meta"] = {"width": stated[:, 0].tolist(), "height": stated[:, 1]}
+            assert np.array_equal(read_columns(PLAIN_KIND, save(tmp_path / "a.npz", arrays), every).sizes, expected)
+    arrays["meta"] = {"width": 640, "height": [480]}
+    assert (read_columns(PLAIN_KIND, save(tmp_path / "a.npz", arrays)).sizes == [640, 480]).all()
+    arrays["meta"] = {"width": [640] * 5}
+    assert not read_columns(PLAIN_KIND, save(tmp_path / "a.npz", arrays)).sizes.any()
 
 
 def test_reading_in_small_blocks_changes_nothing(tmp_path, people, monkeypatch):

@@ -24,7 +24,8 @@ from aios_core.errors import AiosError, DataSetError, OutputError
 from aios_core.output import whole_file
 from training.data.humandata.archive import Archive
 from training.data.humandata.augmentation import Augmentation
-from training.data.humandata.dataset import BODY_OF_53, PART_BOXES, PARTS_OF_53, Columns, DataSet, read_columns
+from training.data.humandata.columns import BODY_OF_53, PART_BOXES, PARTS_OF_53, Columns, read_columns
+from training.data.humandata.dataset import DataSet
 from training.data.humandata.drawing import sheet
 from training.data.humandata.kinds import KEYPOINTS_3D, KINDS, Kind
 from training.data.humandata.landmarks import landmark_body

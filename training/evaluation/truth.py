@@ -12,7 +12,8 @@ from aios_core.body.body_model import BodyModel
 from aios_core.body.joints import JOINTS_137_FROM_144
 from aios_core.errors import DataSetError
 from training.data.humandata.augmentation import fitted, read_picture
-from training.data.humandata.dataset import BODY_OF_53, PARTS_OF_53, Annotations, DataSet
+from training.data.humandata.columns import BODY_OF_53, PARTS_OF_53
+from training.data.humandata.dataset import Annotations, DataSet
 from training.data.humandata.kinds import Kind
 from training.data.humandata.landmarks import full_pose
 from training.data.sample import Sample, Shard, joints_px, list_shards, read_shard

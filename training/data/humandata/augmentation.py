@@ -24,7 +24,8 @@ from aios_core.body.joints import (
 from aios_core.errors import DataSetError
 from aios_core.geometry.rotations import mirror_axis_angle
 from aios_core.model.preprocess import MEAN, STD, resize_size
-from training.data.humandata.dataset import PARTS_OF_53, PARTS_OF_137, Annotations
+from training.data.humandata.columns import PARTS_OF_53, PARTS_OF_137
+from training.data.humandata.dataset import Annotations
 from training.data.humandata.kinds import Kind
 from training.data.humandata.landmarks import full_pose, joints_137
 from training.paper.targets import PictureTargets

@@ -15,7 +15,8 @@ from torch import Tensor
 from aios_core.body.files import load_body, open_body
 from aios_core.errors import DataSetError
 from training.data.humandata.augmentation import Augmentation, draw_view, fitted, look, read_picture
-from training.data.humandata.dataset import PARTS_OF_53, DataSet
+from training.data.humandata.columns import PARTS_OF_53
+from training.data.humandata.dataset import DataSet
 from training.data.humandata.kinds import KINDS, RECIPES
 from training.data.humandata.landmarks import landmark_body
 from training.paper.targets import PictureTargets
