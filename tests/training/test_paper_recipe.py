@@ -298,6 +298,21 @@ def test_processes_that_prepare_pictures_change_nothing_and_pass_errors_on(tmp_p
     assert totals[0] == totals[1] == totals[2], "number 2 had another picture in its place, here the same one"
 
 
+def test_processes_that_prepare_pictures_start_after_opencv_has_used_threads():
+    code = """
+import cv2, numpy as np
+from dataclasses import replace
+from tests.training.paper_pictures import QUICK, recipe
+from training.recipe import Randomness
+import torch
+cv2.setNumThreads(4)
+cv2.GaussianBlur(np.zeros((900, 900, 3), np.uint8), (0, 0), 3)
+own = recipe(replace(QUICK, loader_workers=2))
+own.draw(0, Randomness(np.random.default_rng(0), torch.Generator().manual_seed(0)))
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=True)
+
+
 def test_half_precision_runs_and_differs_little(tmp_path):
     totals = []
     for is_half in (False, True):

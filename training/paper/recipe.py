@@ -116,6 +116,9 @@ class PaperRecipe(Recipe):
 
     def _load(self, start: int) -> Iterator[list[Picture | DataSetError]]:
         """Batches from the picture with number `start` on."""
+        if self.config.loader_workers:
+            # OpenCV's threads do not survive a fork, and a worker that then ends them would wait for ever.
+            cv2.setNumThreads(1)
         return iter(
             DataLoader(
                 _Numbered(self.pictures), self.config.batch, sampler=range(start, ENDLESS), collate_fn=list,
