@@ -197,13 +197,12 @@ def drawn(network: Network, truth: Truth, seen: Seen, body: BodyModel, tally: Ta
         transl = network_translation(people.camera[n])
         vertices.append(pose_body(shown, betas, expression, predicted_pose(people, n), transl).vertices)
     missed = np.setdiff1d(np.flatnonzero(~truth.ignored), matches.people)
-    alone = np.setdiff1d(np.arange(len(people)), matches.predictions)
     counts = f"{len(matches.people)} found, {len(missed)} missed, {matches.detection.false_alarms} false"
     error = tally.picture_errors[i] * 1000
     said = f"{error:.0f} mm; {counts}" if np.isfinite(error) else "nobody"
     return Drawn(
         truth.rgb, f"{truth.name[-18:]}: {said}", vertices, seen.camera,
-        truth.boxes_xyxy_px[missed], people.boxes_xyxy_px[alone],
+        truth.boxes_xyxy_px[missed], people.boxes_xyxy_px[matches.alone],
     )  # fmt: skip
 
 

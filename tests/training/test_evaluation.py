@@ -199,7 +199,9 @@ def test_ignored_people_are_neither_missed_nor_false_alarms():
         ([figure(100)], Detection(1, 0, 0)),
         ([figure(500), figure(505)], Detection(0, 1, 1)),
     ):
-        assert match_people(np.stack(predicted), truth, SIZE, ignored=ignored).detection == expected
+        matches = match_people(np.stack(predicted), truth, SIZE, ignored=ignored)
+        assert matches.detection == expected
+        assert len(matches.alone) == expected.false_alarms and 0 not in matches.alone
 
 
 def test_empty_pictures_and_unannotated_people_are_counted():

@@ -58,6 +58,8 @@ class Matches:
     """(K,) indices."""
     people: np.ndarray
     """(K,) indices; the k-th prediction is the k-th person. Ignored people are not among them."""
+    alone: np.ndarray
+    """Indices of the predictions that are nobody: the false alarms."""
     detection: Detection
 
 
@@ -84,11 +86,10 @@ def match_people(
         if all(n != a and m != b for a, b in pairs):
             pairs.append((n, m))
     counted = sorted((n, m) for n, m in pairs if not ignored[m])
-    detection = Detection(
-        found=len(counted), missed=int((~ignored).sum()) - len(counted), false_alarms=len(predicted) - len(pairs)
-    )
+    alone = np.setdiff1d(np.arange(len(predicted)), [n for n, _ in pairs])
+    missed = int((~ignored).sum()) - len(counted)
     predictions, people = np.array(counted, int).reshape(-1, 2).T
-    return Matches(predictions, people, detection)
+    return Matches(predictions, people, alone, Detection(len(counted), missed, len(alone)))
 
 
 def bounds(points: np.ndarray, known: np.ndarray, size: tuple[int, int]) -> np.ndarray:
