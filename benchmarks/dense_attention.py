@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aios_core.config import ModelConfig
-from aios_core.model import attention, backbone
+from aios_core.model import backbone
 from aios_core.model.aios import AiOS
 from aios_core.model.attention import DeformableAttention, PersonAttention
 from aios_core.model.backbone import FrozenBatchNorm, ResNet
+from aios_core.model.decoder import DecoderLayer
+from aios_core.model.encoder import EncoderLayer, Levels
 from aios_core.model.parts import LAYOUTS, tokens_per_person
 from aios_core.model.predictions import Predictions
 from aios_core.model.sampling import LevelShapes
@@ -54,7 +56,11 @@ class DenseAttention(PersonAttention):
 
 
 def sample_and_store(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
-    """sampling.sample through grid_sample, with the samples of all levels side by side before they are summed."""
+    """Weighted sums (B, N, heads * channels) through grid_sample, samples of all levels side by side before the sum.
+
+    Args:
+        value: (B, S, heads, channels); locations: (B, N, heads, levels, K, 2) in 0..1; weights: without the last axis.
+    """
     batch, count, heads, levels, points, _ = locations.shape
     grids = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (B * heads, N, levels, K, 2)
     parts = value.permute(0, 2, 3, 1).flatten(0, 1).split([h * w for h, w in shapes], dim=-1)
@@ -64,16 +70,40 @@ def sample_and_store(value: Tensor, locations: Tensor, weights: Tensor, shapes: 
     ]
     weights = weights.transpose(1, 2).reshape(batch * heads, 1, count, levels * points)
     summed = (torch.stack(samples, dim=-2).flatten(-2) * weights).sum(-1)
-    return summed.view(batch, heads, -1, count).permute(0, 3, 1, 2)
+    return summed.view(batch, heads, -1, count).permute(0, 3, 1, 2).flatten(2)
 
 
 class StoredSamplesAttention(DeformableAttention):
-    def forward(self, *arguments: Tensor) -> Tensor:
-        fast, attention.sample = attention.sample, sample_and_store
-        try:
-            return super().forward(*arguments)
-        finally:
-            attention.sample = fast
+    """DeformableAttention as a formula: all locations, all samples, all weights of all queries at once."""
+
+    def look(self, query: Tensor, references: Tensor, memory: Tensor, levels: Levels) -> Tensor:
+        batch, count, _ = query.shape
+        value = self.value_proj(memory).masked_fill(levels.padding[..., None], 0).unflatten(-1, (self.heads, -1))
+        offsets = self.sampling_offsets(query).view(batch, count, self.heads, self.levels, self.points, 2)
+        weights = self.attention_weights(query).view(batch, count, self.heads, -1).softmax(-1)
+        weights = weights.view(offsets.shape[:-1])
+        references = references[:, :, None, :, None]
+        if references.shape[-1] == 4:
+            locations = references[..., :2] + offsets / self.points * references[..., 2:] * 0.5
+        else:
+            locations = references + offsets / references.new_tensor(levels.shapes).flip(-1)[:, None]
+        return self.output_proj(sample_and_store(value, locations, weights, levels.shapes))
+
+
+class PlainEncoderLayer(EncoderLayer):
+    def forward(self, x: Tensor, position: Tensor, references: Tensor, levels: Levels) -> Tensor:
+        x = self.norm1(x + self.self_attn.look(x + position, references, x, levels))
+        return self.norm2(x + self.linear2(F.relu(self.linear1(x))))
+
+
+class PlainDecoderLayer(DecoderLayer):
+    def forward(self, content, position, references, same_group, memory: Tensor, levels: Levels) -> list[Tensor]:
+        ((content,), (position,), (references,)) = content, position, references
+        x = self.norm2(content + self.self_attn(content, position)[0]).flatten(1, 2)
+        scaled = references.flatten(1, 2)[:, :, None] * levels.valid_ratios.repeat(1, 1, 2)[:, None]
+        x = self.norm1(x + self.cross_attn.look(x + position.flatten(1, 2), scaled, memory, levels))
+        x = self.norm3(x + self.linear2(F.relu(self.linear1(x))))
+        return [x.view_as(content)]
 
 
 def separate_norm(conv: torch.nn.Conv2d, norm: FrozenBatchNorm, x: Tensor) -> Tensor:
@@ -92,7 +122,10 @@ class SeparateNormResNet(ResNet):
             backbone.conv_norm = fast
 
 
-PLAIN = {PersonAttention: DenseAttention, DeformableAttention: StoredSamplesAttention, ResNet: SeparateNormResNet}
+PLAIN = {
+    PersonAttention: DenseAttention, DeformableAttention: StoredSamplesAttention, ResNet: SeparateNormResNet,
+    EncoderLayer: PlainEncoderLayer, DecoderLayer: PlainDecoderLayer,
+}  # fmt: skip
 
 
 class PlainAiOS(AiOS):

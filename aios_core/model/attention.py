@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.model.parts import LAYOUTS, Slot, tokens_per_person
-from aios_core.model.sampling import LevelShapes, sample
+from aios_core.model.sampling import LevelShapes, Sampler, sampler
 
 
 def take(tokens: Tensor, slots: tuple[Slot, ...] | list[Slot]) -> Tensor:
@@ -52,32 +52,45 @@ class DeformableAttention(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(
-        self, query: Tensor, references: Tensor, memory: Tensor, padding: Tensor, shapes: LevelShapes
-    ) -> Tensor:
-        """(B, N, dim).
+    def sampler(self, memory: Tensor, padding: Tensor, shapes: LevelShapes) -> Sampler:
+        """What samples the values of the memory (B, S, dim), zero where padding (B, S, 1) is True."""
+        value = self.value_proj(memory).to(memory.dtype).masked_fill_(padding, 0)
+        return sampler(value.unflatten(-1, (self.heads, -1)), shapes, self.points)
+
+    def forward(self, query: Tensor, references: Tensor, sample: Sampler, shapes: LevelShapes) -> Tensor:
+        """(B, N, dim). Queries are independent of each other.
 
         Args:
             query: (B, N, dim) content plus position.
             references: (B, N, levels, 2) points or (B, N, levels, 4) boxes in 0..1 of each padded level.
-            memory: (B, S, dim) tokens of all levels, row by row.
-            padding: (B, S, 1) bool, True = padding.
+            sample: of the memory, from `sampler`.
         """
-        batch, count, _ = query.shape
-        value = self.value_proj(memory).masked_fill_(padding, 0)
-        value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
-        shape = (batch, count, self.heads, self.levels, self.points)
-        offsets = self.sampling_offsets(query).to(references.dtype).view(*shape, 2)
+        shape = (*query.shape[:2], self.heads, self.levels, self.points)
         weights = self.attention_weights(query).to(references.dtype)
-        weights = weights.view(batch, count, self.heads, -1).softmax(-1).view(shape)
-        references = references[:, :, None, :, None]  # (B, N, 1, levels, 1, 2 or 4)
-        if references.shape[-1] == 4:
-            locations = references[..., :2] + offsets * (references[..., 2:] * (0.5 / self.points))
-        else:
-            sizes = references.new_tensor(shapes).flip(-1)[:, None]
-            locations = references + offsets / sizes
-        sampled = sample(value.to(references.dtype), locations, weights, shapes)
-        return self.output_proj(sampled.flatten(2))
+        weights = weights.unflatten(-1, (self.heads, -1)).softmax(-1).view(shape)
+        sizes = [size for height, width in shapes for size in (width, height)]
+        x, y = (self._places(query, references, axis, sizes[axis::2]).view(shape) for axis in (0, 1))
+        return self.output_proj(sample(x, y, weights).flatten(2))
+
+    def _places(self, query: Tensor, references: Tensor, axis: int, sizes: list[int]) -> Tensor:
+        """(B, N, heads, levels * K) where each query looks along an axis (0 = x), in pixels of each level.
+
+        The offsets of both axes take turns in the published layer; along one they lie side by side.
+        """
+        layer = self.sampling_offsets
+        offsets = F.linear(query, layer.weight[axis::2], layer.bias[axis::2]).to(references.dtype)
+        offsets = offsets.unflatten(-1, (self.heads, -1))
+        centers = self._by_point(references[..., axis], sizes)
+        if references.shape[-1] == 2:
+            return offsets + centers
+        return torch.addcmul(
+            centers, offsets, self._by_point(references[..., 2 + axis], sizes), value=0.5 / self.points
+        )
+
+    def _by_point(self, fractions: Tensor, sizes: list[int]) -> Tensor:
+        """(B, N, 1, levels * K) fractions (B, N, levels) of each level's size in pixels, the same for all points."""
+        pixels = torch.stack([fractions[..., level] * size for level, size in enumerate(sizes)], dim=-1)
+        return pixels.repeat_interleave(self.points, dim=-1)[:, :, None]
 
 
 def attend(

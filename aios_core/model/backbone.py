@@ -29,11 +29,30 @@ class FrozenBatchNorm(nn.Module):
 
 def conv_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     """norm(conv(x)); one convolution where the norm's statistics are fixed."""
+    if isinstance(norm, nn.Identity):  # folded
+        return conv(x)
     if isinstance(norm, nn.BatchNorm2d) and norm.training:
         return norm(conv(x))
+    return F.conv2d(x, *folded(conv, norm), conv.stride, conv.padding)
+
+
+def folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the one convolution that does what a convolution and a norm with fixed statistics do."""
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    weight = conv.weight * scale[:, None, None, None]
-    return F.conv2d(x, weight, norm.bias - norm.running_mean * scale, conv.stride, conv.padding)
+    return conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+
+
+@torch.no_grad()
+def fold_norms(module: nn.Module) -> None:
+    """Put every norm into the convolution before it, once and for all: for networks that are not trained further."""
+    for name, conv in list(module.named_children()):
+        if isinstance(conv, Block | nn.Sequential | ResNet):
+            fold_norms(conv)
+        norm_name = {"0": "1"}.get(name, name.replace("conv", "bn"))
+        if isinstance(conv, nn.Conv2d) and norm_name in dict(module.named_children()):
+            weight, bias = folded(conv, getattr(module, norm_name))
+            conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
+            setattr(module, norm_name, nn.Identity())
 
 
 def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
@@ -67,7 +86,7 @@ class Block(nn.Module):
         for i in range(1, self.convolutions + 1):
             x = conv_norm(getattr(self, f"conv{i}"), getattr(self, f"bn{i}"), x)
             x = F.relu(x, inplace=True) if i < self.convolutions else x
-        return F.relu(x + shortcut, inplace=True)
+        return F.relu(x.add_(shortcut), inplace=True)
 
 
 def _block_sizes(kind: str, inputs: int, width: int, stride: int) -> tuple[tuple[int, int, int, int], ...]:

@@ -17,6 +17,7 @@ from aios_core.model.attention import DeformableAttention, PersonAttention, take
 from aios_core.model.encoder import Levels
 from aios_core.model.heads import MLP, Heads
 from aios_core.model.parts import BODY, BODY_STAGE, LAYOUTS, PARTS, Slot
+from aios_core.model.pieces import in_pieces
 from aios_core.model.position import box_position, inverse_sigmoid
 from aios_core.model.predictions import LayerPredictions
 
@@ -69,9 +70,13 @@ class DecoderLayer(nn.Module):
             torch.cat([part.flatten(1, 2) for part in parts], dim=1) for parts in (content, position, references)
         )
         scaled = references[:, :, None] * levels.valid_ratios.repeat(1, 1, 2)[:, None].to(references.dtype)
-        looked = self.cross_attn(x + position, scaled, memory, levels.padding[..., None], levels.shapes)
-        x = self.norm1(x + looked)
-        x = self.norm3(x + self.linear2(F.relu(self.linear1(x), inplace=True)))
+        sample = self.cross_attn.sampler(memory, levels.padding[..., None], levels.shapes)
+
+        def look(x: Tensor, position: Tensor, scaled: Tensor) -> Tensor:
+            x = self.norm1(x + self.cross_attn(x + position, scaled, sample, levels.shapes))
+            return self.norm3(x + self.linear2(F.relu(self.linear1(x), inplace=True)))
+
+        x = in_pieces(look, x, position, scaled)
         parts = x.split([people * tokens for _, people, tokens in shapes], dim=1)
         return [part.unflatten(1, tuple(shape[1:])) for part, shape in zip(parts, shapes, strict=True)]
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
 from aios_core.model.attention import DeformableAttention
+from aios_core.model.pieces import in_pieces
 from aios_core.model.position import image_position, pixel_centers, resize_mask, valid_extent
 from aios_core.model.sampling import LevelShapes
 
@@ -42,7 +43,7 @@ def describe_levels(shapes: LevelShapes, strides: tuple[int, ...], padding_mask:
     """The Levels of feature maps of these shapes, for pictures with padding_mask (B, H, W)."""
     masks = [resize_mask(padding_mask, *shape) for shape in shapes]
     valid_size = torch.stack([valid_extent(mask) for mask in masks], dim=1)
-    sizes = valid_size.new_tensor(shapes).flip(-1)
+    whole_size = torch.stack([valid_extent(torch.zeros_like(mask)) for mask in masks], dim=1)
     centers = [
         pixel_centers(*shape, padding_mask.device) / valid_size[:, level, None] for level, shape in enumerate(shapes)
     ]
@@ -51,7 +52,7 @@ def describe_levels(shapes: LevelShapes, strides: tuple[int, ...], padding_mask:
         strides=strides,
         padding=torch.cat([mask.flatten(1) for mask in masks], dim=1),
         valid_size=valid_size,
-        valid_ratios=valid_size / sizes,
+        valid_ratios=valid_size / whole_size,
         centers=torch.cat(centers, dim=1),
         position=torch.cat([image_position(mask, hidden_dim).flatten(1, 2) for mask in masks], dim=1),
     )
@@ -70,9 +71,13 @@ class EncoderLayer(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, x: Tensor, position: Tensor, references: Tensor, levels: Levels) -> Tensor:
-        attended = self.self_attn(x + position, references, x, levels.padding[..., None], levels.shapes)
-        x = self.norm1(x + attended)
-        return self.norm2(x + self.linear2(F.relu(self.linear1(x), inplace=True)))
+        sample = self.self_attn.sampler(x, levels.padding[..., None], levels.shapes)
+
+        def look(x: Tensor, position: Tensor, references: Tensor) -> Tensor:
+            x = self.norm1(x + self.self_attn(x + position, references, sample, levels.shapes))
+            return self.norm2(x + self.linear2(F.relu(self.linear1(x), inplace=True)))
+
+        return in_pieces(look, x, position, references)
 
 
 class Encoder(nn.Module):

@@ -1,12 +1,17 @@
 """Bilinear samples of feature levels, weighted and summed: the inner loop of deformable attention.
 
-`sample` chooses between an embedding bag (CPU and CUDA), grid_sample (Apple's GPU) and, for training on the CPU,
-compiled loops. All compute the same; tests hold them against each other.
+`sampler` chooses between an embedding bag (CPU), a fused kernel (CUDA with Triton), grid_sample (Apple's GPU) and, for
+training on the CPU, compiled loops. All compute the same; tests hold them against each other. Places are in pixels of
+each level, x to the right and y down: the first pixel's centre lies at 0.5, what lies outside is zero.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -15,96 +20,135 @@ from torch import Tensor
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 LevelShapes = tuple[tuple[int, int], ...]
 """(height, width) of each feature level."""
+Sampler = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From x, y and weights (B, N, heads, levels, K) to weighted sums of samples (B, N, heads, channels)."""
 
 
-def with_borders(value: Tensor, shapes: LevelShapes) -> Tensor:
-    """The levels (B, S, heads, channels) with zeros around them, so that reading outside needs no test.
-
-    A level becomes H + 2 rows of W + 1 places: the zero before a row also ends the row above it. What lies
-    beyond the last level is only read with weight zero.
-    """
-    counts = [(height + 2) * (width + 1) for height, width in shapes]
-    table = value.new_zeros(value.shape[0], sum(counts) + shapes[-1][1] + 3, *value.shape[2:])
-    levels = value.split([height * width for height, width in shapes], dim=1)
-    start = 0
-    for level, count, (height, width) in zip(levels, counts, shapes, strict=True):
-        rows = table[:, start : start + count].unflatten(1, (height + 2, width + 1))
-        rows[:, 1:-1, 1:] = level.unflatten(1, (height, width))
-        start += count
-    return table
-
-
-def sampled_rows(locations: Tensor, weights: Tensor, shapes: LevelShapes) -> tuple[Tensor, Tensor]:
-    """Rows of the table of `with_borders`, one for every place and head, and their weights.
-
-    Args:
-        locations: (B, N, heads, levels, K, 2) places (x, y) in 0..1 of each level.
-        weights: (B, N, heads, levels, K) attention.
-
-    Returns:
-        int32 rows (B, N, heads, levels, K, 4) and their weights: corners top left, top right, bottom ones.
-    """
-    width, height = locations.new_tensor(shapes).flip(-1)[:, None].unbind(-1)  # (levels, 1)
-    # fmin and fmax turn what is not a number into a place outside.
-    x = torch.fmax(torch.fmin(locations[..., 0] * width - 0.5, width), -torch.ones_like(width))
-    y = torch.fmax(torch.fmin(locations[..., 1] * height - 0.5, height), -torch.ones_like(height))
-    left, upper = x.detach().floor(), y.detach().floor()
-    right, bottom = x - left, (y - upper) * weights
-    bottom_right = bottom * right
-    top = weights - bottom
-    top_right = top * right
-    corner_weights = torch.stack((top - top_right, top_right, bottom - bottom_right, bottom_right), dim=-1)
-    batch, _, heads, *_ = locations.shape
-    *starts, places = (sum((h + 2) * (w + 1) for h, w in shapes[:level]) for level in range(len(shapes) + 1))
-    places += shapes[-1][1] + 3
-    corners = [
-        [start + w + 2, start + w + 3, start + 2 * w + 3, start + 2 * w + 4]
-        for start, (_, w) in zip(starts, shapes, strict=True)
-    ]
-    corners = heads * torch.tensor(corners, dtype=torch.int32, device=x.device)[:, None]
-    head = torch.arange(heads, dtype=torch.int32, device=x.device)[:, None, None]
-    image = torch.arange(batch, dtype=torch.int32, device=x.device)[:, None, None, None, None]
-    rows = torch.addcmul(left, upper, width + 1).int().mul_(heads).add_(head + image * (places * heads))
-    return rows[..., None] + corners, corner_weights
-
-
-def sample_by_bag(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
-    """Weighted sums of bilinear samples, (B, N, heads, channels), as one embedding bag over the value's rows.
-
-    A row is one head's channels at one place, so that every read is contiguous and no sample is ever stored.
-
-    Args:
-        value: (B, S, heads, channels), the levels one after the other.
-    """
-    table = with_borders(value, shapes)
-    rows, corner_weights = (x.flatten(0, 2).flatten(1) for x in sampled_rows(locations, weights, shapes))
-    bags = F.embedding_bag(rows, table.flatten(0, 2), per_sample_weights=corner_weights, mode="sum")
-    return bags.view(*locations.shape[:3], -1)
-
-
-def sample_by_grid(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
-    """The same as sample_by_bag through grid_sample, for devices without embedding bags."""
-    grids = (2 * locations - 1).permute(0, 2, 3, 1, 4, 5)  # (B, heads, levels, N, K, 2)
-    weights = weights.permute(0, 2, 3, 1, 4)  # (B, heads, levels, N, K)
-    batch, heads, levels = grids.shape[:3]
-    parts = value.permute(0, 2, 3, 1).split([height * width for height, width in shapes], dim=-1)
-    total = 0
-    for level in range(levels):
-        image = parts[level].unflatten(-1, shapes[level]).flatten(0, 1)
-        samples = F.grid_sample(image, grids[:, :, level].flatten(0, 1), align_corners=False)
-        total = total + (samples * weights[:, :, level].flatten(0, 1)[:, None]).sum(-1)
-    return total.view(batch, heads, -1, total.shape[-1]).permute(0, 3, 1, 2)
-
-
-def sample(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
-    """Weighted sums of bilinear samples, (B, N, heads, channels), in the fastest way there is."""
+def sampler(value: Tensor, shapes: LevelShapes, points: int) -> Sampler:
+    """What takes K = `points` samples a level of values (B, S, heads, channels), in the fastest way there is."""
     if value.device.type == "mps":
-        return sample_by_grid(value, locations, weights, shapes)
-    needs_gradient = torch.is_grad_enabled() and (value.requires_grad or locations.requires_grad)
-    if torch.compiler.is_compiling():  # which cannot see into compiled loops
-        return sample_by_bag(value, locations, weights, shapes)
-    if needs_gradient and HAS_NUMBA and value.device.type == "cpu" and value.dtype == torch.float32:
+        return partial(sample_by_grid, value, shapes)
+    device, needs_gradient = value.device.type, torch.is_grad_enabled()
+    is_plain = not torch.compiler.is_compiling()  # compilers cannot see into compiled loops
+    if device == "cpu" and needs_gradient and is_plain and HAS_NUMBA and value.dtype == torch.float32:
         from aios_core.model.sampling_numba import sample_by_loop  # numba takes a second to import
 
-        return sample_by_loop(value, locations, weights, shapes)
-    return sample_by_bag(value, locations, weights, shapes)
+        return partial(sample_by_loop, value, shapes)
+    if device == "cuda" and not needs_gradient and is_plain and kernel_runs(value.shape[-1]):
+        from aios_core.model.sampling_triton import sample_by_kernel
+
+        return partial(sample_by_kernel, value, shapes)
+    return partial(sample_by_bag, bordered_table(value, shapes, points))
+
+
+@cache
+def kernel_runs(channels: int) -> bool:
+    """Whether the kernel can be built here for so many channels, a power of two: Triton needs a C compiler for it."""
+    if importlib.util.find_spec("triton") is None or channels & (channels - 1):
+        return False
+    from aios_core.model.sampling_triton import sample_by_kernel
+
+    value, places = torch.zeros(1, 1, 1, channels, device="cuda"), torch.zeros(1, 1, 1, 1, 1, device="cuda")
+    try:
+        sample_by_kernel(value, ((1, 1),), places, places, places)
+    except Exception as error:  # whatever Triton, the compiler it calls or the driver say
+        warnings.warn(f"Sampling without Triton, which is slower: {error}", stacklevel=2)
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class BorderedTable:
+    """Feature levels with zeros around them, so that reading outside needs no test, and what finds places in it.
+
+    A level becomes H + 2 rows of W + 1 places: the zero before a row also ends the row above it. What lies beyond the
+    last level is only read with weight zero. D = heads * levels * K samples are a query's.
+    """
+
+    rows: Tensor
+    """(B * places * heads, channels): a row is one head's channels at one place, so that every read is contiguous."""
+    width: Tensor
+    """(D,) of each sample's level,"""
+    height: Tensor
+    """(D,)"""
+    corners: Tensor
+    """(B, 1, heads, 4, levels * K) int32: what leads from a place's row in the first head of the first level of the
+    first picture to the rows of the corners top left, top right, bottom left and bottom right."""
+
+
+def bordered_table(value: Tensor, shapes: LevelShapes, points: int) -> BorderedTable:
+    """The levels (B, S, heads, channels) as a table for K = `points` samples a level."""
+    batch, _, heads, _ = value.shape
+    starts = [0]
+    for height, width in shapes:
+        starts.append(starts[-1] + (height + 2) * (width + 1))
+    places = starts[-1] + shapes[-1][1] + 3
+    table = value.new_zeros(batch, places, *value.shape[2:])
+    levels = value.split([height * width for height, width in shapes], dim=1)
+    for level, start, (height, width) in zip(levels, starts, shapes, strict=False):
+        rows = table[:, start : start + (height + 2) * (width + 1)].unflatten(1, (height + 2, width + 1))
+        rows[:, 1:-1, 1:] = level.unflatten(1, (height, width))
+    height, width = (_by_sample(sizes, points, value).repeat(heads) for sizes in zip(*shapes, strict=True))
+    first = [start + width + 2 for start, (_, width) in zip(starts, shapes, strict=False)]
+    by_corner = zip(*((i, i + 1, i + w + 1, i + w + 2) for i, (_, w) in zip(first, shapes, strict=True)), strict=True)
+    head = torch.arange(heads, dtype=torch.int32, device=value.device)
+    image = torch.arange(batch, dtype=torch.int32, device=value.device) * (places * heads)
+    corners = torch.stack([_by_sample(rows, points, head) for rows in by_corner]) * heads + head[:, None, None]
+    corners = corners + image[:, None, None, None, None]
+    return BorderedTable(table.flatten(0, 2), width, height, corners)
+
+
+def _by_sample(numbers: tuple[int, ...], points: int, like: Tensor) -> Tensor:
+    """(levels * points,) each level's number, made where `like` is: a copy from the processor would stop a GPU."""
+    return torch.cat([like.new_full((points,), number) for number in numbers])
+
+
+def sampled_rows(table: BorderedTable, x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of the table that samples are made of, and their weights.
+
+    Every step is one pass over numbers that lie side by side: this is most of what sampling costs on a CPU.
+
+    Args:
+        x, y, weights: (B, N, heads, levels, K).
+
+    Returns:
+        int32 rows and weights, each (B, N, heads, 4, levels * K).
+    """
+    heads = x.shape[2]
+    left, right = _split(x.flatten(2), table.width)
+    upper, lower = _split(y.flatten(2), table.height)
+    weights = weights.flatten(2)
+    bottom = lower * weights
+    top = weights - bottom
+    top_right, bottom_right = top * right, bottom * right
+    parts = (top - top_right, top_right, bottom - bottom_right, bottom_right)
+    corner_weights = torch.stack([part.unflatten(2, (heads, -1)) for part in parts], dim=3)
+    rows = torch.addcmul(left, upper, table.width + 1).mul_(heads).int()
+    return rows.unflatten(2, (heads, 1, -1)) + table.corners, corner_weights
+
+
+def _split(places: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixel index -1..size below places (B, N, D), and by what share of a pixel they lie beyond its centre."""
+    places = torch.minimum((places - 0.5).nan_to_num_(nan=-1.0).clamp_(min=-1.0), size)
+    below = places.detach().floor()
+    return below, places - below
+
+
+def sample_by_bag(table: BorderedTable, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums of bilinear samples, (B, N, heads, channels), as one embedding bag; no sample is ever stored."""
+    rows, corner_weights = (part.flatten(0, 2).flatten(1) for part in sampled_rows(table, x, y, weights))
+    bags = F.embedding_bag(rows, table.rows, per_sample_weights=corner_weights, mode="sum")
+    return bags.view(*x.shape[:3], -1)
+
+
+def sample_by_grid(value: Tensor, shapes: LevelShapes, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    """The same of values (B, S, heads, channels) through grid_sample, for devices without embedding bags."""
+    batch, _, heads, _, _ = x.shape
+    parts = value.permute(0, 2, 3, 1).split([height * width for height, width in shapes], dim=-1)
+    total = 0
+    for level, (height, width) in enumerate(shapes):
+        places = torch.stack((x[:, :, :, level] * (2 / width) - 1, y[:, :, :, level] * (2 / height) - 1), dim=-1)
+        image = parts[level].unflatten(-1, (height, width)).flatten(0, 1)
+        samples = F.grid_sample(image, places.transpose(1, 2).flatten(0, 1), align_corners=False)  # (B heads, C, N, K)
+        total = total + (samples * weights[:, :, :, level].transpose(1, 2).flatten(0, 1)[:, None]).sum(-1)
+    return total.view(batch, heads, -1, total.shape[-1]).permute(0, 3, 1, 2)

@@ -29,7 +29,7 @@ def _corner(x, y, dx, dy, width, height):
 
 
 @numba.njit(parallel=True, fastmath={"contract", "reassoc"}, cache=True, error_model="numpy")
-def _forward(value, locations, weights, shapes, output):
+def _forward(value, xs, ys, weights, shapes, output):
     batch, count, heads, levels, points = weights.shape
     channels = value.shape[3]
     for lane in numba.prange(batch * heads):
@@ -39,8 +39,8 @@ def _forward(value, locations, weights, shapes, output):
             for level in range(levels):
                 height, width = shapes[level, 0], shapes[level, 1]
                 for k in range(points):
-                    x = locations[b, n, h, level, k, 0] * width - np.float32(0.5)
-                    y = locations[b, n, h, level, k, 1] * height - np.float32(0.5)
+                    x = xs[b, n, h, level, k] - np.float32(0.5)
+                    y = ys[b, n, h, level, k] - np.float32(0.5)
                     if x > -1 and x < width and y > -1 and y < height:
                         for corner in range(4):
                             place, fx, fy, exists = _corner(x, y, corner & 1, corner >> 1, width, height)
@@ -52,7 +52,7 @@ def _forward(value, locations, weights, shapes, output):
 
 
 @numba.njit(parallel=True, fastmath={"contract", "reassoc"}, cache=True, error_model="numpy")
-def _backward(grad, value, locations, weights, shapes, grad_value, grad_locations, grad_weights):
+def _backward(grad, value, xs, ys, weights, shapes, grad_value, grad_xs, grad_ys, grad_weights):
     batch, count, heads, levels, points = weights.shape
     channels = value.shape[3]
     for lane in numba.prange(batch * heads):
@@ -62,8 +62,8 @@ def _backward(grad, value, locations, weights, shapes, grad_value, grad_location
             for level in range(levels):
                 height, width = shapes[level, 0], shapes[level, 1]
                 for k in range(points):
-                    x = locations[b, n, h, level, k, 0] * width - np.float32(0.5)
-                    y = locations[b, n, h, level, k, 1] * height - np.float32(0.5)
+                    x = xs[b, n, h, level, k] - np.float32(0.5)
+                    y = ys[b, n, h, level, k] - np.float32(0.5)
                     weight = weights[b, n, h, level, k]
                     total, along_x, along_y = np.float32(0), np.float32(0), np.float32(0)
                     if x > -1 and x < width and y > -1 and y < height:
@@ -79,8 +79,8 @@ def _backward(grad, value, locations, weights, shapes, grad_value, grad_location
                                 along_x += (fy if corner & 1 else -fy) * dot
                                 along_y += (fx if corner >> 1 else -fx) * dot
                     grad_weights[b, n, h, level, k] = total
-                    grad_locations[b, n, h, level, k, 0] = along_x * weight * width
-                    grad_locations[b, n, h, level, k, 1] = along_y * weight * height
+                    grad_xs[b, n, h, level, k] = along_x * weight
+                    grad_ys[b, n, h, level, k] = along_y * weight
                 start += height * width
 
 
@@ -97,25 +97,25 @@ def _threads_of_torch():
 
 class _Sample(Function):
     @staticmethod
-    def forward(context, value, locations, weights, shapes):
-        value, locations, weights = (x.detach().contiguous() for x in (value, locations, weights))
-        context.save_for_backward(value, locations, weights)
+    def forward(context, value, x, y, weights, shapes):
+        tensors = [tensor.detach().contiguous() for tensor in (value, x, y, weights)]
+        context.save_for_backward(*tensors)
         context.shapes = np.asarray(shapes, np.int64)
-        output = value.new_zeros(*locations.shape[:3], value.shape[-1])
+        output = value.new_zeros(*x.shape[:3], value.shape[-1])
         with _threads_of_torch():
-            _forward(value.numpy(), locations.numpy(), weights.numpy(), context.shapes, output.numpy())
+            _forward(*(tensor.numpy() for tensor in tensors), context.shapes, output.numpy())
         return output
 
     @staticmethod
     def backward(context, grad):
-        value, locations, weights = context.saved_tensors
-        grads = torch.zeros_like(value), torch.empty_like(locations), torch.empty_like(weights)
-        arrays = [x.detach().numpy() for x in (grad.contiguous(), value, locations, weights)]
+        tensors = context.saved_tensors
+        grads = torch.zeros_like(tensors[0]), *(torch.empty_like(tensor) for tensor in tensors[1:])
+        arrays = [tensor.detach().numpy() for tensor in (grad.contiguous(), *tensors)]
         with _threads_of_torch():
-            _backward(*arrays, context.shapes, *(x.numpy() for x in grads))
+            _backward(*arrays, context.shapes, *(tensor.numpy() for tensor in grads))
         return *grads, None
 
 
-def sample_by_loop(value: Tensor, locations: Tensor, weights: Tensor, shapes: tuple[tuple[int, int], ...]) -> Tensor:
-    """The same as `sampling.sample_by_bag`, for float32 tensors on the CPU."""
-    return _Sample.apply(value, locations, weights, shapes)
+def sample_by_loop(value: Tensor, shapes: tuple[tuple[int, int], ...], x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    """The same as `sampling.sample_by_grid`, for float32 tensors on the CPU."""
+    return _Sample.apply(value, x, y, weights, shapes)

@@ -15,48 +15,65 @@ from aios_core.geometry.rotations_torch import axis_angle_to_rotmat, rot6d_to_ro
 from aios_core.model.attention import DeformableAttention, PersonAttention
 from aios_core.model.parts import LAYOUTS, REGRESSORS, tokens_per_person
 from aios_core.model.position import inverse_sigmoid, resize_mask
-from aios_core.model.sampling import sample_by_bag, sample_by_grid
+from aios_core.model.sampling import bordered_table, sample_by_bag, sample_by_grid
 
 SHAPES = ((5, 7), (3, 4), (1, 2))
 
 
 def samples(spread: float = 1.0, requires_grad: bool = False) -> list[torch.Tensor]:
-    """Values, places (many of them outside the picture) and weights; two pictures, 9 queries, 2 heads."""
+    """Values, places in pixels (many of them outside the picture) and weights; two pictures, 9 queries, 2 heads."""
     generator = torch.Generator().manual_seed(0)
     tokens = sum(h * w for h, w in SHAPES)
     value = torch.randn(2, tokens, 2, 6, generator=generator)
-    locations = 0.5 + spread * torch.randn(2, 9, 2, 3, 4, 2, generator=generator)
+    height, width = (torch.tensor(sizes, dtype=torch.float32)[:, None] for sizes in zip(*SHAPES, strict=True))
+    x = (0.5 + spread * torch.randn(2, 9, 2, 3, 4, generator=generator)) * width
+    y = (0.5 + spread * torch.randn(2, 9, 2, 3, 4, generator=generator)) * height
     weights = torch.rand(2, 9, 2, 3, 4, generator=generator)
-    return [x.requires_grad_(requires_grad) for x in (value, locations, weights)]
+    return [tensor.requires_grad_(requires_grad) for tensor in (value, x, y, weights)]
+
+
+def by_bag(value: torch.Tensor, *places_and_weights: torch.Tensor) -> torch.Tensor:
+    return sample_by_bag(bordered_table(value, SHAPES, 4), *places_and_weights)
+
+
+def by_grid(value: torch.Tensor, *places_and_weights: torch.Tensor) -> torch.Tensor:
+    return sample_by_grid(value, SHAPES, *places_and_weights)
+
+
+def by_loop(value: torch.Tensor, *places_and_weights: torch.Tensor) -> torch.Tensor:
+    from aios_core.model.sampling_numba import sample_by_loop
+
+    return sample_by_loop(value, SHAPES, *places_and_weights)
+
+
+def test_a_sample_between_pixels_is_their_mean_and_one_outside_is_nothing():
+    value = torch.tensor([1.0, 2.0, 4.0, 8.0]).view(1, 4, 1, 1)
+    x, y = torch.tensor([1.0, 0.5, 2.0, -0.5, 1.5]), torch.tensor([1.0, 0.5, 0.5, 0.5, 1.0])
+    places = [axis.view(1, 5, 1, 1, 1) for axis in (x, y)]
+    found = sample_by_bag(bordered_table(value, ((2, 2),), 1), *places, torch.ones(1, 5, 1, 1, 1))
+    assert found.flatten().tolist() == [3.75, 1.0, 1.0, 0.0, 5.0]
 
 
 def test_bags_sample_like_a_grid():
     for spread in (0.3, 1.0, 1e6):
         inputs = samples(spread)
-        torch.testing.assert_close(sample_by_bag(*inputs, SHAPES), sample_by_grid(*inputs, SHAPES))
+        torch.testing.assert_close(by_bag(*inputs), by_grid(*inputs))
+
+
+def gradients(sample, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    output = sample(*inputs)
+    output.square().sum().backward()
+    return [output.detach(), *(x.grad for x in inputs)]
 
 
 def test_bags_have_the_gradients_of_a_grid():
-    gradients = []
-    for sample in (sample_by_bag, sample_by_grid):
-        inputs = samples(requires_grad=True)
-        sample(*inputs, SHAPES).square().sum().backward()
-        gradients.append([x.grad for x in inputs])
-    for bag, grid in zip(*gradients, strict=True):
+    for bag, grid in zip(*(gradients(f, samples(requires_grad=True)) for f in (by_bag, by_grid)), strict=True):
         torch.testing.assert_close(bag, grid, atol=1e-4, rtol=1e-4)
 
 
 def test_compiled_loops_sample_like_a_grid_and_have_its_gradients():
     pytest.importorskip("numba")
-    from aios_core.model.sampling_numba import sample_by_loop
-
-    results = []
-    for sample in (sample_by_loop, sample_by_grid):
-        inputs = samples(requires_grad=True)
-        output = sample(*inputs, SHAPES)
-        output.square().sum().backward()
-        results.append([output.detach(), *(x.grad for x in inputs)])
-    for loop, grid in zip(*results, strict=True):
+    for loop, grid in zip(*(gradients(f, samples(requires_grad=True)) for f in (by_loop, by_grid)), strict=True):
         torch.testing.assert_close(loop, grid, atol=1e-4, rtol=1e-4)
 
 
@@ -65,8 +82,8 @@ def test_compiled_loops_leave_the_number_of_threads_alone():
     script = (
         "import torch; torch.set_num_threads(1)\n"
         "from aios_core.model.sampling_numba import sample_by_loop as sample\n"
-        "value, places = torch.rand(1, 4, 1, 8, requires_grad=True), torch.rand(1, 3, 1, 1, 2, 2)\n"
-        "sample(value, places, torch.rand(1, 3, 1, 1, 2), ((2, 2),)).sum().backward()\n"
+        "value, numbers = torch.rand(1, 4, 1, 8, requires_grad=True), torch.rand(1, 3, 1, 1, 2)\n"
+        "sample(value, ((2, 2),), numbers, numbers, numbers).sum().backward()\n"
         "print(torch.get_num_threads())"
     )
     environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}
@@ -75,9 +92,9 @@ def test_compiled_loops_leave_the_number_of_threads_alone():
 
 
 def test_places_that_are_not_numbers_are_never_read():
-    value, locations, weights = samples()
-    locations[0, 0] = math.nan
-    assert sample_by_bag(value, locations, weights, SHAPES)[1].isfinite().all()
+    value, x, y, weights = samples()
+    x[0, 0] = y[0, 1] = math.nan
+    assert by_bag(value, x, y, weights)[1].isfinite().all()
 
 
 def test_deformable_attention_reads_nothing_from_padding():
@@ -85,9 +102,11 @@ def test_deformable_attention_reads_nothing_from_padding():
     attention = DeformableAttention(16, 2, 3, 4)
     query, references = torch.randn(1, 9, 16), torch.rand(1, 9, 3, 4)
     memory, padding = torch.randn(1, 49, 16), torch.rand(1, 49, 1) < 0.3
-    expected = attention(query, references, memory, padding, SHAPES)
     changed = torch.where(padding, memory + 100, memory)
-    torch.testing.assert_close(attention(query, references, changed, padding, SHAPES), expected)
+    before, after = (
+        attention(query, references, attention.sampler(tokens, padding, SHAPES), SHAPES) for tokens in (memory, changed)
+    )
+    torch.testing.assert_close(after, before)
 
 
 def dense_mask(people: int, stage: int) -> torch.Tensor:

@@ -1,0 +1,72 @@
+"""What keeps a GPU busy, checked without one: no waiting inside the forward pass, and the kernel against its twins."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.core.toy_model import pictures, toy_model
+
+WAITING = ("lift_fresh", "_local_scalar_dense", "nonzero", "masked_select", "equal", "is_pinned")
+"""Operations that read a GPU's numbers on the processor, or copy the processor's to the GPU."""
+
+
+class Operations(TorchDispatchMode):
+    """The names of the operations that were called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_forward_pass_never_waits_for_the_device():
+    network, (images, padding) = toy_model(), pictures()
+    padding[1, :, 80:] = True
+    with torch.no_grad(), Operations() as called:
+        network(images, padding)
+    assert "addmm" in called.names
+    assert not called.names & set(WAITING)
+
+
+def test_the_kernel_samples_like_a_grid():
+    pytest.importorskip("triton")
+    script = """
+import torch
+from aios_core.model.sampling_triton import sample_by_kernel
+from tests.core.test_attention import SHAPES, by_grid, samples
+for spread in (0.3, 1.0, 1e6):
+    value, x, y, weights = samples(spread)
+    value = value[..., :4].contiguous()
+    found = sample_by_kernel(value, SHAPES, x, y, weights)
+    torch.testing.assert_close(found, by_grid(value, x, y, weights))
+x[0, 0] = y[1, 1] = float("nan")
+assert sample_by_kernel(value, SHAPES, x, y, weights)[0, 1:].isfinite().all()
+"""
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("number", ["fp32", "bf16"])
+def test_the_kernel_compiles_for_a_gpu_without_one(number):
+    pytest.importorskip("triton")
+    from triton import compile as compiled
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from aios_core.model.sampling_triton import LANES, sampling_kernel
+
+    constants = {"shapes": ((8, 12), (4, 6)), "heads": 8, "points": 4, "channels": 32, "lanes": LANES}
+    types = {"value": f"*{number}", "x": "*fp32", "y": "*fp32", "weights": "*fp32", "output": f"*{number}"}
+    types |= {"lanes_of_picture": "i32", "tokens": "i32"} | dict.fromkeys(constants, "constexpr")
+    found = compiled(ASTSource(sampling_kernel, types, constants), target=GPUTarget("cuda", 90, 32))
+    assert found.asm["cubin"]
