@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
-from aios_core.model.backbone import ResNet
+from aios_core.model.backbone import ResNet, fold_norms
 from aios_core.model.decoder import Decoder, People
 from aios_core.model.denoising import DenoisingQueries
 from aios_core.model.encoder import Encoder, Levels, describe_levels
@@ -38,6 +38,11 @@ class AiOS(nn.Module):
         self.decoder = Decoder(config)
         self.heads = Heads(config)
         self.label_enc = nn.Embedding(DENOISING_LABELS, dim)
+
+    def for_inference(self) -> AiOS:
+        """Itself in eval mode with its norms folded into convolutions: the same numbers sooner, no further training."""
+        fold_norms(self.backbone)
+        return self.eval().to(memory_format=torch.channels_last)
 
     def forward(
         self,

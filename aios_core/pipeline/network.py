@@ -57,7 +57,7 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
         means = _hand_means(checkpoint.pose_mean, body)
     stated = (checkpoint.metadata or {}).get("score_threshold")
     threshold = config.threshold if config.threshold is not None else float(stated or DEFAULT_THRESHOLD)
-    model = model.eval().to(device, memory_format=torch.channels_last)
+    model = model.for_inference().to(device, memory_format=torch.channels_last)
     return Network(model, device, means, threshold)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from aios_core.config import OPEN, BackboneConfig
+from aios_core.model import pieces
 from aios_core.model.aios import AiOS
 from aios_core.model.backbone import FrozenBatchNorm, ResNet
 from aios_core.model.denoising import DenoisingQueries
@@ -285,3 +286,26 @@ def test_trained_norms_follow_the_pictures_while_training():
     before = model.bn1.running_mean.clone()
     model(pictures()[0])
     assert not torch.equal(before, model.bn1.running_mean)
+
+
+def test_a_network_made_ready_for_inference_gives_the_same_numbers():
+    for frozen_norm in (True, False):
+        model = toy_model(backbone=replace(TOY.backbone, frozen_norm=frozen_norm))
+        for module in model.backbone.modules():
+            if hasattr(module, "running_var"):
+                module.running_var.uniform_(0.5, 2)
+                module.running_mean.normal_()
+        with torch.no_grad():
+            before = model(*pictures()).final
+            assert_same(model.for_inference()(*pictures()).final, before)
+        assert not any(hasattr(module, "running_var") for module in model.modules())
+
+
+@pytest.mark.parametrize("piece", [1, 7, 64])
+def test_it_does_not_matter_how_many_tokens_are_worked_on_at_once(piece, monkeypatch):
+    model = toy_model()
+    with torch.no_grad():
+        monkeypatch.setattr(pieces, "PIECE", 10**6)
+        whole = model(*pictures()).final
+        monkeypatch.setattr(pieces, "PIECE", piece)
+        assert_same(model(*pictures()).final, whole, tolerance=1e-4)
