@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -127,7 +128,7 @@ def measure_playback(mocap: Mocap, body: BodyModel) -> list[Playback]:
         build(replace(mocap, tracks=mocap.tracks[:people]), body, settings)
         scene = bpy.context.scene
         scene.frame_set(1)
-        spent = [seconds_of(lambda frame=frame: scene.frame_set(frame)) for frame in range(2, 2 + PLAYED)]
+        spent = [seconds_of(partial(scene.frame_set, frame)) for frame in range(2, 2 + PLAYED)]
         ms = 1e3 * float(np.median(spent)) / people
         rows.append(Playback(what, ms, 1e3 / (ms * PEOPLE)))
     return rows

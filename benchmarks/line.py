@@ -1,17 +1,19 @@
 """The whole line on a 30-second clip against its network alone: python -m benchmarks.line [--write]
 
-Frames are decoded, shrunk, looked at by preset `open`, read, tracked and refined, all in one process; the network alone
-sees the same pictures, ready in memory, half of them before the line runs and half after. Everything is loaded before.
+Frames are decoded, shrunk, looked at by preset `open`, read, tracked and refined, all in one process. The line and the
+network alone, which sees the same pictures ready in memory, take turns every two seconds, so that other work on the
+machine disturbs both alike; the frames that wait decoded at the end of a turn are not counted in the next.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -19,10 +21,11 @@ from torch import nn
 
 from aios_core.body.files import open_body
 from aios_core.config import CaptureConfig
-from aios_core.media import open_footage
+from aios_core.media import Footage, open_footage
 from aios_core.model.predictions import Predictions
 from aios_core.model.preprocess import pad_batch, preprocess, preprocess_batch
-from aios_core.pipeline import capture
+from aios_core.pipeline.capture import DetectionStorage, estimate, people_of
+from aios_core.pipeline.detections import FrameDetections, open_run
 from aios_core.pipeline.network import Network, load_network
 from aios_core.pipeline.people import people_from_predictions, without_duplicates
 from benchmarks.clips import PLAZA, write_clip
@@ -30,6 +33,8 @@ from benchmarks.tables import column, parser, show
 
 SECONDS, FPS, SIZE = 30, 30, (1280, 720)
 CONFIG = CaptureConfig(threshold=0.1, max_people=4)
+TURN = 64
+"""Frames that each way through the clip is timed for before the next takes its turn."""
 
 
 @dataclass(frozen=True)
@@ -41,73 +46,126 @@ class Row:
     share: float | None = column("of the network alone", ".0%")
 
 
+@dataclass(frozen=True)
+class Race:
+    """Median seconds a frame."""
+
+    alone: float
+    """Of the network alone."""
+    looked: float
+    """From footage to people on disk."""
+    plain: float
+    """Decode, shrink, look and read, one after the other in one thread."""
+
+
 class NoTime(nn.Module):
     """A network that has its answer ready."""
 
     def __init__(self, network: Network, images: torch.Tensor):
         super().__init__()
         self.config = network.config
-        self.answer: Predictions = network.model(images, torch.zeros_like(images[:, 0], dtype=torch.bool))
+        self.answer: Predictions = network.model(images, no_padding(images))
 
     def forward(self, images: torch.Tensor, padding_mask: torch.Tensor) -> Predictions:
         """The answer to other pictures."""
         return self.answer
 
 
-def network_seconds(network: Network, images: torch.Tensor, batches: int) -> float:
-    """Seconds of so many forward passes."""
-    padding = torch.zeros_like(images[:, 0], dtype=torch.bool)
-    begun = time.perf_counter()
-    for _ in range(batches):
+def no_padding(images: torch.Tensor) -> torch.Tensor:
+    """(B, H, W) of a batch of pictures that are all of one size."""
+    return torch.zeros(len(images), *images.shape[2:], dtype=torch.bool)
+
+
+def first_batch(footage: Footage, network: Network, batch: int) -> torch.Tensor:
+    """(B, 3, h, w) the footage's first frames as the network wants them."""
+    size = network.picture_size(footage)
+    with closing(footage.frames(size)) as frames:
+        pixels = np.stack([frame.rgb for frame in islice(frames, batch)])
+    return preprocess_batch(torch.from_numpy(pixels), size)
+
+
+def turns_alone(network: Network, images: torch.Tensor) -> Iterator[None]:
+    """A step for every picture that the network alone has seen."""
+    padding = no_padding(images)
+    while True:
         network.model(images, padding)
-    return time.perf_counter() - begun
+        yield from [None] * len(images)
 
 
-def capture_seconds(path: Path, network: Network) -> tuple[float, float]:
-    """Seconds until everything was looked at, and of the whole capture, network and body loaded before."""
-    finished = []
-    with patch.object(capture, "load_network", lambda *_: network):
-        begun = time.perf_counter()
-        capture.estimate(path, CONFIG, on_progress=lambda _: finished.append(time.perf_counter()))
-        return finished[-1] - begun, time.perf_counter() - begun
+def turns_of_line(footage: Footage, network: Network, config: CaptureConfig) -> Iterator[None]:
+    """A step for every frame whose people are on their way to the disk."""
+    with tempfile.TemporaryDirectory() as folder, open_run(Path(folder) / "run", {}) as run:
+        for frame, people in people_of(footage, network, config, network.threshold):
+            run.add(FrameDetections(frame.index, frame.timestamp, people))
+            yield
 
 
-def plain_seconds(path: Path, network: Network, count: int) -> float:
-    """Seconds of `count` frames one after the other in one thread: decode, shrink, look, read."""
-    begun = time.perf_counter()
-    frames = islice(open_footage(path).frames(ahead=1), count)
-    while batch := list(islice(frames, CONFIG.batch)):
+def turns_one_by_one(footage: Footage, network: Network, config: CaptureConfig) -> Iterator[None]:
+    """A step for every frame that was decoded, shrunk, looked at and read, one after the other."""
+    frames = footage.frames(ahead=1)
+    while batch := list(islice(frames, config.batch)):
         found = network.model(*pad_batch([preprocess(frame.rgb, network.config) for frame in batch])).final
         for i in range(len(batch)):
-            without_duplicates(people_from_predictions(found, i, *SIZE, network.hand_means, 0.05), 0.4)
-    return time.perf_counter() - begun
+            people = people_from_predictions(found, i, *SIZE, network.hand_means, network.threshold)
+            without_duplicates(people, config.duplicate_overlap)
+            yield
+
+
+def race(path: Path, config: CaptureConfig) -> Race:
+    """The three ways through the clip at `path`, taking turns until it ends."""
+    network, footage = load_network(config, open_body()), open_footage(path)
+    ways = [
+        turns_alone(network, first_batch(footage, network, config.batch)),
+        turns_of_line(footage, network, config),
+        turns_one_by_one(footage, network, config),
+    ]
+    waiting = 3 * config.batch
+    spent: list[list[float]] = [[] for _ in ways]
+    for _ in range(max(footage.frame_count // (TURN + waiting), 1)):
+        for way, times in zip(ways, spent, strict=True):
+            for _ in islice(way, waiting):
+                pass
+            begun = time.perf_counter()
+            steps = sum(1 for _ in islice(way, TURN))
+            times.append((time.perf_counter() - begun) / steps)
+    for way in ways:
+        way.close()
+    return Race(*map(float, map(np.median, spent)))
+
+
+def seconds_behind(path: Path) -> float:
+    """Seconds a frame of tracking and refining, the network's part done before."""
+    with tempfile.TemporaryDirectory() as folder:
+        storage = DetectionStorage(Path(folder) / "run", keep=True)
+        estimate(path, CONFIG, storage=storage)
+        begun = time.perf_counter()
+        mocap = estimate(path, CONFIG, storage=storage)
+        return (time.perf_counter() - begun) / len(mocap.timestamps)
+
+
+def seconds_without_network(path: Path) -> float:
+    """Seconds a frame of the line with a network that takes no time."""
+    network, footage = load_network(CONFIG, open_body()), open_footage(path)
+    network = replace(network, model=NoTime(network, first_batch(footage, network, CONFIG.batch)))
+    begun = time.perf_counter()
+    count = sum(1 for _ in turns_of_line(footage, network, CONFIG))
+    return (time.perf_counter() - begun) / count
 
 
 @torch.inference_mode()
 def measure() -> list[Row]:
-    """All rows; the network alone is measured before and after the others."""
-    network = load_network(CONFIG, open_body())
+    """All rows."""
     with tempfile.TemporaryDirectory() as folder:
-        path, count = Path(folder) / "clip.mp4", SECONDS * FPS
+        path = Path(folder) / "clip.mp4"
         write_clip(path, PLAZA, SECONDS, FPS, SIZE)
-        footage = open_footage(path)
-        frames = list(islice(footage.frames(network.picture_size(footage)), CONFIG.batch))
-        pixels = torch.from_numpy(np.stack([frame.rgb for frame in frames]))
-        images = preprocess_batch(pixels, network.picture_size(footage))
-        network_seconds(network, images, 5)
-        batches = count // CONFIG.batch // 2
-        alone = network_seconds(network, images, batches)
-        looked, captured = capture_seconds(path, network)
-        alone += network_seconds(network, images, batches)
-        plain = plain_seconds(path, network, count // 4) * 4
-        ready, _ = capture_seconds(path, replace(network, model=NoTime(network, images)))
-    alone *= count / (2 * batches * CONFIG.batch)
+        raced, behind, ready = race(path, CONFIG), seconds_behind(path), seconds_without_network(path)
+    whole = raced.looked + behind
     return [
-        Row("the network alone", count / alone, None),
-        Row("from footage to people on disk", count / looked, alone / looked),
-        Row("the whole capture, tracked and refined", count / captured, alone / captured),
-        Row("decode, shrink, look and read one after the other", count / plain, alone / plain),
-        Row("from footage to people on disk, by a network that takes no time", count / ready, None),
+        Row("the network alone", 1 / raced.alone, None),
+        Row("from footage to people on disk", 1 / raced.looked, raced.alone / raced.looked),
+        Row("the whole capture, tracked and refined", 1 / whole, raced.alone / whole),
+        Row("decode, shrink, look and read one after the other", 1 / raced.plain, raced.alone / raced.plain),
+        Row("from footage to people on disk, by a network that takes no time", 1 / ready, None),
     ]
 
 
