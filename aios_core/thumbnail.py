@@ -35,13 +35,16 @@ class ThumbnailWriter:
             return
         self._written = time.monotonic()
         with whole_file(self.path) as temporary:
-            cv2.imwrite(str(temporary), draw_thumbnail(frame.rgb, people)[..., ::-1])
+            cv2.imwrite(str(temporary), draw_thumbnail(frame, people)[..., ::-1])
 
 
-def draw_thumbnail(rgb: np.ndarray, people: FramePeople) -> np.ndarray:
-    """(h, 320, 3) uint8 RGB picture of people over a picture (H, W, 3)."""
-    scale = WIDTH / rgb.shape[1]
-    picture = cv2.resize(rgb, (WIDTH, max(round(rgb.shape[0] * scale), 1)), interpolation=cv2.INTER_AREA)
+def draw_thumbnail(frame: Frame, people: FramePeople) -> np.ndarray:
+    """(h, 320, 3) uint8 RGB picture of a frame with the people found in it."""
+    width, height = frame.size
+    scale = WIDTH / width
+    size = WIDTH, max(round(height * scale), 1)
+    shrinks = frame.rgb.shape[1] > WIDTH
+    picture = cv2.resize(frame.rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     for points in np.round(people.keypoints_px * scale).astype(int).tolist():
         for a, b in COCO_LINES:
             cv2.line(picture, points[a], points[b], COLOUR, 1, cv2.LINE_AA)

@@ -51,7 +51,9 @@ def fill_curve(
     """Put N keys into an empty F-curve."""
     points = curve.keyframe_points
     points.add(len(times))
-    points.foreach_set("co", np.stack([times, values], 1).astype(np.float32).ravel())
+    co = np.empty((len(times), 2), np.float32)
+    co[:, 0], co[:, 1] = times, values
+    points.foreach_set("co", co.ravel())
     points.foreach_set("interpolation", modes)
     if types is not None:
         points.foreach_set("type", types)

@@ -112,7 +112,7 @@ def _posedirs(arrays: Mapping[str, np.ndarray], count: int) -> np.ndarray | None
     if "posedirs" not in arrays:
         return None
     posedirs = np.asarray(arrays["posedirs"], np.float32)  # (V, 3, 486)
-    return np.ascontiguousarray(posedirs.reshape(count * 3, -1).T)
+    return posedirs.reshape(count * 3, -1).T  # not copied into rows: it is the largest array, and loads twice as fast
 
 
 def _landmarks(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import queue
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -14,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from aios_core.errors import FootageError
-from aios_core.media.image import IMAGE_SUFFIXES, image_size, read_image
-from aios_core.media.video import VIDEO_SUFFIXES, VideoInfo, probe_video, video_frames
+from aios_core.media.image import IMAGE_SUFFIXES, image_size, read_image, resized
+from aios_core.media.read_ahead import read_ahead
+from aios_core.media.video import VIDEO_SUFFIXES, VideoInfo, probe_video, upright, video_frames
 
 SEQUENCE_FPS = Fraction(24)
 """Image sequences carry no frame rate; film's is assumed (Blender's default too)."""
@@ -32,7 +31,9 @@ class Frame:
     timestamp: float
     """Seconds from the footage's first frame."""
     rgb: np.ndarray
-    """(H, W, 3) uint8."""
+    """(H, W, 3) uint8, of the footage's size or of the one asked for."""
+    size: tuple[int, int]
+    """(width, height) of the footage."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,22 @@ class Footage:
     """What went wrong without ending the reading, such as a truncated video; filled while reading."""
 
     def __iter__(self) -> Iterator[Frame]:
-        return _ahead(self._frames())
+        return self.frames()
+
+    def frames(self, size: tuple[int, int] | None = None, ahead: int = AHEAD) -> Iterator[Frame]:
+        """The frames, decoded in threads `ahead` of the consumer; at a size (width, height) resized there as well.
+
+        They are resized by averaging areas, so that nothing of a frame's own size is kept; pixels between are
+        interpolated where they grow.
+        """
+        if self.kind == "video":
+            decoded = video_frames(self.path, self.start, self.stop, self.step, self.warnings)
+            return read_ahead(decoded, lambda frame: self._frame(frame[0], frame[1], upright(frame[2], size)), ahead)
+        read = read_ahead(self._chosen(), lambda row: self._picture(row, size), ahead)
+        return (frame for frame in read if frame is not None)
+
+    def _frame(self, index: int, timestamp: float, rgb: np.ndarray) -> Frame:
+        return Frame(index, timestamp, rgb, (self.width, self.height))
 
     def after(self, index: int) -> Footage:
         """The frames that come behind the one with this index."""
@@ -75,19 +91,9 @@ class Footage:
         wanted = range(self.start, stop, self.step)
         return [row for row, number in enumerate(self.numbers) if number in wanted]
 
-    def _frames(self) -> Iterator[Frame]:
-        if self.kind == "video":
-            yield from (
-                Frame(*frame) for frame in video_frames(self.path, self.start, self.stop, self.step, self.warnings)
-            )
-            return
-        for row in self._chosen():
-            rgb = self._picture(self.files[row])
-            if rgb is not None:
-                yield Frame(self.numbers[row], float(self.numbers[row] / self.fps), rgb)
-
-    def _picture(self, path: Path) -> np.ndarray | None:
-        """The picture, or None with a warning for one of a sequence that cannot be read."""
+    def _picture(self, row: int, size: tuple[int, int] | None) -> Frame | None:
+        """The frame in a row of `files`, or None with a warning for one of a sequence that cannot be read."""
+        path = self.files[row]
         try:
             rgb = read_image(path)
         except FootageError as error:
@@ -100,7 +106,8 @@ class Footage:
                 f"{path} is {rgb.shape[1]}x{rgb.shape[0]}, unlike the sequence's first picture "
                 f"({self.width}x{self.height})."
             )
-        return rgb
+        number = self.numbers[row]
+        return self._frame(number, float(number / self.fps), rgb if size is None else resized(rgb, *size))
 
 
 def open_footage(
@@ -203,40 +210,6 @@ def _first_size(pictures: tuple[Path, ...]) -> tuple[int, int]:
 def _video(path: Path, info: VideoInfo, start: int, stop: int | None, step: int) -> Footage:
     count = None if info.frame_count is None else len(range(info.frame_count)[start:stop:step])
     return Footage(path, "video", info.width, info.height, info.fps, count, start, stop, step)
-
-
-def _ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """The same frames, read by a thread a few frames ahead; errors arrive where the frame would have."""
-    waiting: queue.Queue = queue.Queue(AHEAD)
-    stopped = threading.Event()
-
-    def put(item: object) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def read() -> None:
-        try:
-            for frame in frames:
-                if not put(frame):
-                    return
-            put(None)
-        except BaseException as error:  # handed to the consumer, who raises it
-            put(error)
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        while (item := waiting.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
 
 
 __all__ = ["VIDEO_SUFFIXES", "Footage", "Frame", "open_footage", "sequence_files"]

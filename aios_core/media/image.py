@@ -36,6 +36,12 @@ def image_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
+def resized(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The picture (H, W, 3) at another size: areas are averaged where it shrinks, else pixels interpolated."""
+    shrinks = width < rgb.shape[1]
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
 def focal_length_35mm(path: Path) -> float | None:
     """The 35 mm equivalent focal length in a JPEG's EXIF data, millimetres, or None."""
     try:

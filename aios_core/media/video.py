@@ -50,8 +50,8 @@ def probe_video(path: Path) -> VideoInfo:
 
 def video_frames(
     path: Path, start: int, stop: int | None, step: int, warnings: list[str]
-) -> Iterator[tuple[int, float, np.ndarray]]:
-    """(index, seconds from the first frame, upright RGB) of every step-th frame from start to stop.
+) -> Iterator[tuple[int, float, av.VideoFrame]]:
+    """(index, seconds from the first frame, decoded frame) of every step-th frame from start to stop; see `upright`.
 
     A video that breaks off yields what can be decoded and leaves a warning.
     """
@@ -74,7 +74,7 @@ def video_frames(
                 if stop is not None and index >= stop:
                     return
                 if index >= start and (index - start) % step == 0:
-                    yield index, time - first_time, upright(frame)
+                    yield index, time - first_time, frame
         except av.FFmpegError as error:
             warnings.append(f"{path} breaks off after {index + 1} frames ({error.strerror}): the rest is left out.")
             return
@@ -108,10 +108,18 @@ def _from(
             yield index, frame
 
 
-def upright(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, turned by the container's display matrix (counter-clockwise degrees)."""
-    rgb = frame.to_ndarray(format="rgb24")
+def upright(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, turned by the container's display matrix (counter-clockwise degrees).
+
+    size: (width, height) of the answer; areas are averaged where it shrinks. None = the frame's own.
+    """
     quarter_turns = round(frame.rotation / 90) % 4
+    width, height = size or (None, None)
+    if quarter_turns % 2:
+        width, height = height, width
+    interpolation = "AREA" if width is not None and width < frame.width else "BILINEAR"
+    frame = frame.reformat(width, height, "rgb24", interpolation=interpolation)
+    rgb = frame.to_ndarray()
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 
 

@@ -11,7 +11,8 @@ import argparse
 import json
 import os
 import pickle
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from aios_core.config import AIOS, BackboneConfig, ModelConfig
 from aios_core.errors import CheckpointError
@@ -119,7 +121,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
 def _load_pickle(path: Path) -> object:
     try:
         with torch.serialization.safe_globals(list(ALLOWED_GLOBALS)):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} was refused: it is damaged or holds more than weights, which could run code on this machine; "
@@ -161,8 +163,11 @@ def _clean(
     return Checkpoint(path, state_dict, config, pose_mean, metadata)
 
 
-def load_weights(model: AiOS, checkpoint: Checkpoint) -> None:
+def load_weights(model: AiOS, checkpoint: Checkpoint, assign: bool = False) -> None:
     """Copy a checkpoint into a model of the same sizes; the model is unchanged if they do not fit.
+
+    Args:
+        assign: the model takes the checkpoint's tensors themselves where their precision is its own.
 
     Raises:
         CheckpointError: names missing, unknown, of the wrong shape, or aliases that disagree.
@@ -180,7 +185,7 @@ def load_weights(model: AiOS, checkpoint: Checkpoint) -> None:
         if value.shape != tensor.shape:
             misshapen.append(f"{found[0]} {tuple(value.shape)} instead of {tuple(tensor.shape)}")
         disagreeing += [name for name in found[1:] if not torch.equal(stored[name], value)]
-        chosen[key] = value
+        chosen[key] = value.to(tensor.dtype) if assign else value
     problems = {
         "missing": missing,
         "unknown": sorted(unknown),
@@ -190,7 +195,7 @@ def load_weights(model: AiOS, checkpoint: Checkpoint) -> None:
     if any(problems.values()):
         told = "; ".join(f"{len(names)} {what} ({_few(names)})" for what, names in problems.items() if names)
         raise CheckpointError(f"{checkpoint.path} does not fit this model: {told}.")
-    model.load_state_dict(chosen, strict=False)
+    model.load_state_dict(chosen, strict=False, assign=assign)
 
 
 def _few(names: list[str], count: int = 3) -> str:
@@ -208,9 +213,32 @@ def build_model(path_or_name: str | os.PathLike) -> AiOS:
         CheckpointError: there is no such file, or it does not fit.
     """
     checkpoint = load_checkpoint(weights_path(path_or_name))
-    model = AiOS(checkpoint.config or AIOS)
-    load_weights(model, checkpoint)
-    return model.eval()
+    return model_of(checkpoint, checkpoint.config or AIOS).eval()
+
+
+def model_of(checkpoint: Checkpoint, config: ModelConfig) -> AiOS:
+    """A network of these sizes that holds the checkpoint's tensors themselves: those of a file in float32 stay mapped.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
+    with _WithoutDrawing():
+        model = AiOS(config)
+    load_weights(model, checkpoint, assign=True)
+    return model
+
+
+class _WithoutDrawing(TorchFunctionMode):
+    """Leaves new weights unwritten instead of drawing them; torch's meta device would cost a second of imports."""
+
+    def __torch_function__(
+        self, function: Callable, types: object, arguments: tuple = (), options: dict | None = None
+    ) -> object:
+        if function in (torch.Tensor.normal_, torch.Tensor.uniform_):
+            return arguments[0]
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return arguments[0] if arguments else options["tensor"]
+        return function(*arguments, **(options or {}))
 
 
 def weights_path(path_or_name: str | os.PathLike) -> Path:

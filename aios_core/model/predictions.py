@@ -6,8 +6,9 @@ points (x, y), both in 0..1 of the unpadded picture. Rotation matrices act on co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
 
 
@@ -53,6 +54,20 @@ class LayerPredictions:
     """(B, P, hidden_dim) the normed body tokens: what the network knows of each person's look."""
     camera: Tensor | None = None
     """(B, P, 3) = (s, tx, ty): the translation is (tx/s, ty/s, 1/s) metres for ModelConfig.camera_focal_px."""
+
+
+def copied_to_cpu(predictions: LayerPredictions) -> LayerPredictions:
+    """The same predictions in the CPU's memory, float32, in one copy, which may still be under way from a GPU."""
+    tensors = {f.name: getattr(predictions, f.name) for f in fields(predictions)}
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    flat = torch.cat([tensor.float().flatten(2) for tensor in tensors.values()], -1)
+    if flat.is_cuda:
+        flat = torch.empty(flat.shape, pin_memory=True).copy_(flat, non_blocking=True)
+    pieces = flat.cpu().split([tensor[0, 0].numel() for tensor in tensors.values()], -1)
+    shapes = [tensor.shape for tensor in tensors.values()]
+    return LayerPredictions(
+        **{name: piece.reshape(shape) for name, piece, shape in zip(tensors, pieces, shapes, strict=True)}
+    )
 
 
 @dataclass(frozen=True)

@@ -42,30 +42,53 @@ def resize(rgb: np.ndarray, width: int, height: int, antialias: bool) -> np.ndar
         shrinks = width < rgb.shape[1]
         resized = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return resized.astype(np.float32)
-    return _sample(_sample(rgb, height, axis=0), width, axis=1)
+    return sample(torch.from_numpy(np.ascontiguousarray(rgb)), width, height).numpy()
 
 
-def _sample(rgb: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """Linear samples at x' scaled to the old size, zero beyond the last pixel (OpenCV's warps round the places)."""
+def sample(rgb: Tensor, width: int, height: int) -> Tensor:
+    """Pictures (..., H, W, 3) at another size, float32: linear samples at x' scaled to the old size.
+
+    They are zero beyond the last pixel. OpenCV's warps round the places, grid_sample's are not exact enough.
+    """
+    return _sample(_sample(rgb, height, rgb.ndim - 3), width, rgb.ndim - 2)
+
+
+def _sample(rgb: Tensor, size: int, axis: int) -> Tensor:
     old = rgb.shape[axis]
     places = np.arange(size) * (old / size)
     first = np.minimum(places.astype(np.int64), old - 1)
     part = (places - first).astype(np.float32)
     shape = [-1 if i == axis else 1 for i in range(rgb.ndim)]
-    near = (1 - part).reshape(shape)
-    far = np.where(first + 1 < old, part, 0).astype(np.float32).reshape(shape)
-    return rgb.take(first, axis) * near + rgb.take(np.minimum(first + 1, old - 1), axis) * far
+    near, far = (1 - part).reshape(shape), np.where(first + 1 < old, part, 0).astype(np.float32).reshape(shape)
+    second = np.minimum(first + 1, old - 1)
+    first, second, near, far = (torch.from_numpy(array).to(rgb.device) for array in (first, second, near, far))
+    return rgb.index_select(axis, first) * near + rgb.index_select(axis, second) * far
 
 
 def normalise(rgb: np.ndarray) -> Tensor:
     """(3, H, W) float32 from a picture (H, W, 3) in 0..255."""
-    return torch.from_numpy(np.ascontiguousarray(((rgb - MEAN) / STD).transpose(2, 0, 1), np.float32))
+    return normalised(torch.from_numpy(np.ascontiguousarray(rgb))).contiguous()
+
+
+def normalised(rgb: Tensor) -> Tensor:
+    """(..., 3, H, W) float32 from pictures (..., H, W, 3) in 0..255, channels last in memory as those are."""
+    mean, std = torch.from_numpy(MEAN).to(rgb.device), torch.from_numpy(STD).to(rgb.device)
+    return rgb.float().sub(mean).div_(std).movedim(-1, -3)
 
 
 def preprocess(rgb: np.ndarray, config: ModelConfig) -> Tensor:
     """(3, h, w) float32 for the network from an upright picture (H, W, 3) uint8."""
     size = resize_size(rgb.shape[1], rgb.shape[0], config.short_side, config.long_side)
     return normalise(resize(rgb, *size, config.antialias))
+
+
+def preprocess_batch(rgb: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, 3, h, w) float32 for the network, on their device, from upright pictures (B, H, W, 3) uint8.
+
+    size: (w, h); pictures of another size are sampled as the published model does it.
+    """
+    width, height = size
+    return normalised(rgb if rgb.shape[1:3] == (height, width) else sample(rgb, width, height))
 
 
 def pad_batch(pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,33 +1,34 @@
-"""The straight line from footage to Mocap: frames, network, people on disk, tracks, clean motion."""
+"""The straight line from footage to Mocap: frames, network, people on disk, tracks, clean motion.
+
+What comes behind the network is imported when it is needed: scipy takes half a second, and the network need not wait.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
 from aios_core.body.files import load_body, open_body
-from aios_core.body.transfer import body_for_shape
 from aios_core.camera_path import load_camera_path, with_camera_path
-from aios_core.config import CaptureConfig, ModelConfig
+from aios_core.config import CaptureConfig
 from aios_core.media import Footage, Frame, open_footage
-from aios_core.mocap import LEVEL, Measured, Mocap
+from aios_core.mocap import Mocap
 from aios_core.model.checkpoint import config_from_json, config_to_json, weights_path
 from aios_core.pipeline.detections import DetectionRun, FrameDetections, open_run
-from aios_core.pipeline.link import is_somebody, whole_people
-from aios_core.pipeline.network import Network, detect, load_network
-from aios_core.pipeline.people import FramePeople, joined
-from aios_core.pipeline.refine import raw_track, refine
-from aios_core.pipeline.shot import network_joints_px, shot_camera
-from aios_core.pipeline.track import Tracker
+from aios_core.pipeline.network import Network, NetworkFacts, load_network, people_in, start_looking
+from aios_core.pipeline.people import FramePeople
+
+Item = TypeVar("Item")
 
 WEAK_SHARE = 0.5
 """In videos, detections down to this share of the threshold continue people who were seen before."""
@@ -83,6 +84,9 @@ def estimate(
         folder = storage.folder or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "detections"
         run = stack.enter_context(open_run(folder, run_settings(footage, config), storage.fresh, on_warning))
         network = look(run, footage, body, config, on_progress, on_warning, on_frame)
+        from aios_core.pipeline.raw_mocap import raw_mocap
+        from aios_core.pipeline.refine import refine
+
         mocap = raw_mocap(run, footage, body, network, config)
         if not mocap.tracks:
             on_warning(f"Nobody was found in {path} (a lower --threshold finds more).")
@@ -100,15 +104,7 @@ def iterate_people(path: str | os.PathLike, config: CaptureConfig | None = None)
     footage = open_footage(path, config.start, config.stop, config.step, config.sequence_fps)
     body = load_body(config.body) if config.body else open_body()
     network = load_network(config, body)
-    yield from _people_of(footage, network, config, network.threshold)
-
-
-@dataclass(frozen=True)
-class NetworkFacts:
-    """What the rest of a capture needs to know of the network that looked."""
-
-    threshold: float
-    config: ModelConfig
+    yield from people_of(footage, network, config, network.threshold)
 
 
 def look(
@@ -132,7 +128,7 @@ def look(
     total = None if footage.frame_count is None else run.frames_done + footage.frame_count
     done, earlier, begun = run.frames_done, run.frames_done, time.monotonic()
     try:
-        for frame, people in _people_of(footage, network, config, threshold):
+        for frame, people in people_of(footage, network, config, threshold):
             run.add(FrameDetections(frame.index, frame.timestamp, people))
             done += 1
             sure = people.select(np.flatnonzero(people.scores >= network.threshold))
@@ -162,102 +158,32 @@ def run_settings(footage: Footage, config: CaptureConfig) -> dict[str, object]:
     }
 
 
-def _people_of(
+def people_of(
     footage: Footage, network: Network, config: CaptureConfig, threshold: float
 ) -> Iterator[tuple[Frame, FramePeople]]:
-    frames = iter(footage)
-    while batch := list(islice(frames, config.batch)):
-        yield from zip(batch, detect(network, batch, config, threshold), strict=True)
+    """(frame, its people) in order; reading, the network and the reading of its answers overlap.
+
+    Threads decode and shrink the frames ahead. A GPU is already at work on a batch when the one before is read.
+    """
+    size = network.picture_size(footage)
+    frames = footage.frames(size if network.config.antialias else None, 2 * config.batch)
+    with closing(frames):
+        batches = iter(lambda: list(islice(frames, config.batch)), [])
+        begun = ((batch, start_looking(network, batch, size)) for batch in batches)
+        for batch, looking in _one_ahead(begun):
+            yield from zip(batch, people_in(looking, network, footage, config, threshold), strict=True)
+
+
+def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The items, each only when the next has been begun."""
+    item = next(items, None)
+    while item is not None:
+        after = next(items, None)
+        yield item
+        item = after
 
 
 def _progress(done: int, earlier: int, total: int | None, people: int, seconds: float) -> Progress:
     rate = (done - earlier) / max(seconds, 1e-9)
     left = None if total is None else max(total - done, 0) / max(rate, 1e-9)
     return Progress("capture", done, total, people, rate, left)
-
-
-def raw_mocap(
-    run: DetectionRun, footage: Footage, body: BodyModel, network: NetworkFacts, config: CaptureConfig
-) -> Mocap:
-    """What was seen of everybody, person by person, not yet cleaned; level camera."""
-    tracker = Tracker(config.memory_seconds)
-    ids, timestamps = [], []
-    for chunk in run.read_chunks():
-        for frame in chunk:
-            ids.append(tracker.update(frame.people, frame.timestamp, network.threshold))
-            timestamps.append(frame.timestamp)
-    seen = measured_tracks(run, ids, whole_people(tracker), body, network.config, footage)
-    return Mocap(
-        source=str(footage.path.absolute()),
-        source_kind=footage.kind,
-        width=footage.width,
-        height=footage.height,
-        fps=footage.fps,
-        timestamps=np.array(timestamps, np.float64),
-        camera=shot_camera(footage, config),
-        camera_to_world=LEVEL[None],
-        weights=str(config.weights),
-        body_family=network.config.body_family,
-        gender=body.gender,
-        tracks=tuple(raw_track(i, measured) for i, measured in enumerate(seen, 1)),
-    )
-
-
-def measured_tracks(
-    run: DetectionRun,
-    ids: Sequence[np.ndarray],
-    person: Mapping[int, int],
-    body: BodyModel,
-    model: ModelConfig,
-    footage: Footage,
-) -> list[Measured]:
-    """What the network saw of everybody, those seen longest and largest first.
-
-    ids: the tracker's numbers of the people of every frame; person: for every number the person's.
-    """
-    rows: dict[int, list[np.ndarray]] = {}
-    parts: dict[int, list[FramePeople]] = {}
-    first = 0
-    for chunk in run.read_chunks():
-        everybody = joined([frame.people for frame in chunk])
-        numbers = [person.get(int(i), 0) for row in ids[first : first + len(chunk)] for i in row]
-        frames = np.repeat(np.arange(first, first + len(chunk)), [len(frame.people) for frame in chunk])
-        for number in set(numbers) - {0}:
-            which = best_of_frames(np.flatnonzero(np.array(numbers) == number), frames, everybody.scores)
-            rows.setdefault(number, []).append(frames[which])
-            parts.setdefault(number, []).append(everybody.select(which))
-        first += len(chunk)
-    is_clip = footage.kind != "image" and len(ids) > 1
-    found = []
-    for number in sorted(rows):
-        frames = np.concatenate(rows.pop(number))
-        if not is_clip or is_somebody(frames, float(footage.step / footage.fps)):
-            size = (footage.width, footage.height)
-            found.append(measure(frames, joined(parts[number]), body, model, size))
-        del parts[number]
-    return sorted(found, key=lambda seen: -float(np.sqrt(_area(seen.boxes_xyxy_px)).sum()))
-
-
-def best_of_frames(which: np.ndarray, frames: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Of detections `which` (K,) the best scored of each frame, in order; frames, scores: of all detections."""
-    which = which[np.lexsort([-scores[which], frames[which]])]
-    return which[np.unique(frames[which], return_index=True)[1]]
-
-
-def measure(
-    frames: np.ndarray, people: FramePeople, body: BodyModel, model: ModelConfig, size: tuple[int, int]
-) -> Measured:
-    """One person's sights in Mocap frames (M,), with the joints where the network's own camera sees them."""
-    mean = np.average(people.betas, axis=0, weights=people.scores).astype(np.float32)
-    fitted, usable, _ = body_for_shape(body, mean, model.body_family)
-    own = people.betas if fitted.family == model.body_family else np.broadcast_to(usable, people.betas.shape)
-    kept = {f.name for f in fields(Measured)} & {f.name for f in fields(FramePeople)}
-    return Measured(
-        frames=frames.astype(np.int32),
-        joints_px=network_joints_px(people, fitted, own, size, model).astype(np.float32),
-        **{name: getattr(people, name) for name in kept},
-    )
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1)

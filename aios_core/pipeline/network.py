@@ -11,10 +11,11 @@ import torch
 from aios_core.body.body_model import BodyModel
 from aios_core.config import AIOS, CaptureConfig, ModelConfig
 from aios_core.errors import AiosError, CheckpointError
-from aios_core.media import Frame
+from aios_core.media import Footage, Frame
 from aios_core.model.aios import AiOS
-from aios_core.model.checkpoint import load_checkpoint, load_weights, weights_path
-from aios_core.model.preprocess import pad_batch, preprocess
+from aios_core.model.checkpoint import load_checkpoint, model_of, weights_path
+from aios_core.model.predictions import LayerPredictions, copied_to_cpu
+from aios_core.model.preprocess import preprocess_batch, resize_size
 from aios_core.pipeline.people import DEFAULT_THRESHOLD, FramePeople, people_from_predictions, without_duplicates
 
 LEAST_SCALE, MOST_SCALE = 0.25, 4.0
@@ -36,6 +37,18 @@ class Network:
         """The model's sizes."""
         return self.model.config
 
+    def picture_size(self, footage: Footage) -> tuple[int, int]:
+        """(width, height) at which the model looks at footage."""
+        return resize_size(footage.width, footage.height, self.config.short_side, self.config.long_side)
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What the rest of a capture needs to know of the network that looked."""
+
+    threshold: float
+    config: ModelConfig
+
 
 def load_network(config: CaptureConfig, body: BodyModel) -> Network:
     """The network that `config` asks for.
@@ -49,8 +62,7 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
     checkpoint = load_checkpoint(weights_path(config.weights))
     trained = checkpoint.config or AIOS
     sides = {name: round(getattr(trained, name) * config.scale) for name in ("short_side", "long_side")}
-    model = AiOS(replace(trained, **sides))
-    load_weights(model, checkpoint)
+    model = model_of(checkpoint, replace(trained, **sides))
     device = choose_device(config.device)
     means = None
     if model.config.hands_relative_to_mean:
@@ -85,17 +97,39 @@ def _hand_means(pose_mean: torch.Tensor | None, body: BodyModel) -> tuple[np.nda
     )
 
 
+@dataclass(frozen=True)
+class Looking:
+    """A batch that the device may still be at work on."""
+
+    predictions: LayerPredictions
+    """In the CPU's memory, once `ready`."""
+    ready: torch.cuda.Event | None = None
+    """None = they are there."""
+
+
 @torch.inference_mode()
-def detect(network: Network, frames: Sequence[Frame], config: CaptureConfig, threshold: float) -> list[FramePeople]:
+def start_looking(network: Network, frames: Sequence[Frame], size: tuple[int, int]) -> Looking:
+    """Let the network look at frames of one size, at (width, height) `size`; on a GPU this returns at once."""
+    pixels = torch.from_numpy(np.stack([frame.rgb for frame in frames]))
+    on_gpu = network.device.type == "cuda"
+    pixels = (pixels.pin_memory() if on_gpu else pixels).to(network.device, non_blocking=True)
+    images = preprocess_batch(pixels, size)
+    padding = torch.zeros(len(images), *images.shape[2:], dtype=torch.bool, device=network.device)
+    predictions = copied_to_cpu(network.model(images, padding).final)
+    return Looking(predictions, torch.cuda.current_stream(network.device).record_event() if on_gpu else None)
+
+
+def people_in(
+    looking: Looking, network: Network, footage: Footage, config: CaptureConfig, threshold: float
+) -> list[FramePeople]:
     """The people of each frame whose score reaches the threshold, best scores first, without duplicates."""
-    pictures = [preprocess(frame.rgb, network.config) for frame in frames]
-    images, padding = pad_batch(pictures)
-    images = images.to(network.device, memory_format=torch.channels_last)
-    found = network.model(images, padding.to(network.device)).final
+    if looking.ready is not None:
+        looking.ready.synchronize()
     answers = []
-    for i, frame in enumerate(frames):
-        height, width = frame.rgb.shape[:2]
-        people = people_from_predictions(found, i, width, height, network.hand_means, threshold)
+    for i in range(len(looking.predictions.logits)):
+        people = people_from_predictions(
+            looking.predictions, i, footage.width, footage.height, network.hand_means, threshold
+        )
         people = without_duplicates(people, config.duplicate_overlap)
         answers.append(people.select(np.arange(min(len(people), config.max_people or len(people)))))
     return answers

@@ -22,6 +22,7 @@ from aios_core.model.checkpoint import (
     config_to_json,
     load_checkpoint,
     load_weights,
+    model_of,
     published_state_dict,
     save_weights,
 )
@@ -237,3 +238,18 @@ def test_weights_that_cannot_be_written_leave_nothing_behind(tmp_path):
 def test_presets_are_told_apart_by_their_sizes():
     assert AIOS.levels == 4 and AIOS.decoder_layers == 6
     assert replace(OPEN, feature_strides=(16, 32)).levels == 3
+
+
+def test_float32_weights_stay_mapped_and_the_file_is_safe_from_changes(tmp_path):
+    path = save_weights(toy_model(), tmp_path / "toy.safetensors", fp16=False)
+    torch.save(published_state_dict(toy_model()), tmp_path / "toy.pth")
+    for path in (tmp_path / "toy.safetensors", tmp_path / "toy.pth"):
+        checkpoint = load_checkpoint(path)
+        model = model_of(checkpoint, TOY).eval()
+        assert_equal(model, toy_model())
+        places = {tensor.data_ptr() for tensor in checkpoint.state_dict.values()}
+        assert {tensor.data_ptr() for tensor in model.parameters()} <= places, "a weight was copied"
+        before = path.read_bytes()
+        with torch.no_grad():
+            next(model.parameters()).add_(1)
+        assert path.read_bytes() == before
