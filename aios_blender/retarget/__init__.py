@@ -83,17 +83,19 @@ def _warnings(
     return warnings
 
 
-def armature_named(name: str | None, objects: Any = None) -> Any:
-    """The armature object called `name`, or the only one there is that is no captured person.
+def armature_named(name: str | None) -> Any:
+    """The armature object called `name`; without one the only one, or the only one that Rigify has generated.
 
     Raises:
         ExportError: there is none, or it cannot be said which.
     """
-    found = [o for o in (bpy.data.objects if objects is None else objects) if o.type == "ARMATURE"]
+    found = [o for o in bpy.data.objects if o.type == "ARMATURE"]
     rigs = [o for o in found if (o.name == name if name else "aios_track" not in o)]
-    if len(rigs) == 1:
-        return rigs[0]
+    generated = [o for o in rigs if "rig_id" in o.data]
+    for chosen in (rigs, generated):
+        if len(chosen) == 1:
+            return chosen[0]
     names = ", ".join(f"'{o.name}'" for o in found) or "none"
     if name:
         raise ExportError(f"There is no armature '{name}' (there are {names}).")
-    raise ExportError(f"Say which armature to retarget to (there are {names}).")
+    raise ExportError(f"Say with --armature which armature to retarget to (there are {names}).")

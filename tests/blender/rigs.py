@@ -9,7 +9,16 @@ from aios_core.body.joints import JOINT_NAMES, PARENTS
 from aios_core.body.skinning import forward_kinematics
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 
-STOCKY = {"hip": 1.2, "knee": 0.75, "ankle": 0.7, "elbow": 1.15, "wrist": 0.9, "spine1": 1.3, "neck": 1.4, "collar": 1.2}
+STOCKY = {
+    "hip": 1.2,
+    "knee": 0.75,
+    "ankle": 0.7,
+    "elbow": 1.15,
+    "wrist": 0.9,
+    "spine1": 1.3,
+    "neck": 1.4,
+    "collar": 1.2,
+}
 """Other proportions: how much longer the way from the parent to these joints is."""
 A_POSE = {
     "left_shoulder": (0.2, 0.15, -0.8), "right_shoulder": (0.2, -0.15, 0.8), "left_elbow": (0, -0.25, 0),
