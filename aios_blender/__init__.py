@@ -11,10 +11,12 @@ def register() -> None:
 
     from . import command_line, operators, properties, runtime
     from .export import operators as export_operators
+    from .retarget import operators as retarget_operators
 
     for cls in _classes():
         bpy.utils.register_class(cls)
     properties.attach()
+    retarget_operators.attach()
     runtime.show_state()
     bpy.types.TOPBAR_MT_file_import.append(operators.draw_import_menu)
     bpy.types.TOPBAR_MT_file_export.append(export_operators.draw_export_menu)
@@ -27,12 +29,14 @@ def unregister() -> None:
 
     from . import jobs, operators, properties
     from .export import operators as export_operators
+    from .retarget import operators as retarget_operators
 
     jobs.stop()
     while _registered_commands:
         bpy.utils.unregister_cli_command(_registered_commands.pop())
     bpy.types.TOPBAR_MT_file_export.remove(export_operators.draw_export_menu)
     bpy.types.TOPBAR_MT_file_import.remove(operators.draw_import_menu)
+    retarget_operators.detach()
     properties.detach()
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)
@@ -42,9 +46,11 @@ def _classes() -> list[type]:
     """Everything that Blender has to know, in the order in which it can."""
     from . import jobs, operators, panels, people, preferences, properties, queue
     from .export import operators as export_operators
+    from .retarget import operators as retarget_operators
     from .runtime import operators as runtime_operators
 
     modules = (
         jobs, properties, preferences, runtime_operators, operators, export_operators, queue, panels, people,
+        retarget_operators,
     )  # fmt: skip
     return [cls for module in modules for cls in module.CLASSES]

@@ -1,4 +1,4 @@
-"""Headless verbs: `blender -b --command aios run|import|export ...` and `python -m aios_blender ...`.
+"""Headless verbs: `blender -b --command aios run|import|export|retarget ...` and `python -m aios_blender ...`.
 
 Verbs that need no Blender (estimate, refine, tracks, ...) are handed to the runtime's `aios`.
 Exit codes: 0 done, 2 the user's mistake, said in one sentence on stderr.
@@ -92,6 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--one-file-each", action="store_true", help="a file for every person")
     exporting.add_argument("--body", help="body model file for a Mocap file (default: the open body)")
     exporting.set_defaults(run=_export)
+    retargeting = verbs.add_parser("retarget", help="a person of a Mocap file onto a Rigify, Mixamo or other rig")
+    retargeting.add_argument("mocap", help="a Mocap file (.npz)")
+    retargeting.add_argument("--to", required=True, metavar="RIG", help="the rig's file: .blend, .fbx or .glb")
+    retargeting.add_argument("-o", "--output", required=True, help=".blend with the rig and its motion")
+    retargeting.add_argument("--person", type=int, help="id of the person (default: the first)")
+    retargeting.add_argument("--armature", help="name of the armature, where the file holds several")
+    retargeting.add_argument("--map", default="auto", help="'auto' (default), a preset's name or a bone map (.json)")
+    retargeting.add_argument("--save-map", metavar="FILE", help="write the bone map that is used, to be edited")
+    retargeting.add_argument("--no-foot-lock", action="store_true", help="leave planted feet as they come out")
+    retargeting.add_argument("--body", help="body model file (default: the open body)")
+    retargeting.set_defaults(run=_retarget)
     return parser
 
 
@@ -188,6 +199,21 @@ def _export(options: argparse.Namespace) -> None:
         print(f"aios: warning: {warning}", file=sys.stderr)
     for path in done.paths:
         print(path)
+
+
+def _retarget(options: argparse.Namespace) -> None:
+    from .retarget import RetargetSettings
+    from .retarget.files import retarget_file
+
+    output = _blend_path(options.output)
+    settings = RetargetSettings(options.map, not options.no_foot_lock)
+    done = retarget_file(
+        options.mocap, options.person, options.body, options.to, options.armature, settings, options.save_map
+    )
+    for warning in done.warnings:
+        print(f"aios: warning: {warning}", file=sys.stderr)
+    save_blend(output)
+    print(output)
 
 
 def save_blend(output: Path) -> None:

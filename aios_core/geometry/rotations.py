@@ -90,6 +90,16 @@ def geodesic_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.linalg.norm(rotmat_to_axis_angle(relative), axis=-1)
 
 
+def rotation_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, 3, 3) the smallest rotations that turn the direction of vectors (N, 3) into that of others."""
+    a = first / np.maximum(np.linalg.norm(first, axis=-1, keepdims=True), 1e-12)
+    b = second / np.maximum(np.linalg.norm(second, axis=-1, keepdims=True), 1e-12)
+    axis = np.cross(a, b)
+    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
+    angle = np.arctan2(sine, (a * b).sum(-1, keepdims=True))
+    return axis_angle_to_rotmat(axis / np.maximum(sine, 1e-12) * angle)
+
+
 def mirror_axis_angle(axis_angle: np.ndarray) -> np.ndarray:
     """Axis-angles (..., 3) of the rotations seen in a mirror across the x = 0 plane: y and z change sign."""
     return axis_angle * np.array([1, -1, -1], axis_angle.dtype)

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import spsolve
 
 from aios_core.body.body_model import BodyModel
 from aios_core.body.skinning import rest_joints
-from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
+from aios_core.geometry.rotations import axis_angle_to_rotmat, rotation_between, rotmat_to_axis_angle
 from aios_core.pipeline.refine.feet import body_transforms, posed_soles, runs, sole_points
 from aios_core.pipeline.refine.smooth import sample_spans
 
@@ -208,16 +208,6 @@ def _knee_direction(thigh: np.ndarray, to_knee: np.ndarray, to_ankle: np.ndarray
     off = to_knee - (to_knee * line).sum(-1, keepdims=True) * line
     front = thigh[..., 2] - (thigh[..., 2] * line).sum(-1, keepdims=True) * line
     return off + 0.02 * front
-
-
-def rotation_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) the smallest rotations that turn the direction of vectors (N, 3) into that of others."""
-    a = first / np.maximum(np.linalg.norm(first, axis=-1, keepdims=True), 1e-12)
-    b = second / np.maximum(np.linalg.norm(second, axis=-1, keepdims=True), 1e-12)
-    axis = np.cross(a, b)
-    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
-    angle = np.arctan2(sine, (a * b).sum(-1, keepdims=True))
-    return axis_angle_to_rotmat(axis / np.maximum(sine, 1e-12) * angle)
 
 
 def _bending(times: np.ndarray, sigma: float, size: int) -> csr_matrix:
