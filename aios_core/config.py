@@ -141,7 +141,8 @@ class CaptureConfig:
     fov_deg: float | None = None
     """Horizontal field of view of the shot, degrees."""
     focal_px: float | None = None
-    """Focal length of the shot, pixels; goes before fov_deg. Neither: EXIF, else the picture's diagonal."""
+    """Focal length of the shot, pixels; goes before fov_deg. Neither: EXIF, else how people walk, else the picture's
+    diagonal."""
     camera_path: str | None = None
     """File with the matrices of a camera that moved (see camera_path.py); None = it stood still."""
     start: int = 0

@@ -22,6 +22,7 @@ from aios_core.media import Footage, Frame, open_footage
 from aios_core.mocap import LEVEL, Measured, Mocap
 from aios_core.model.checkpoint import config_from_json, config_to_json, weights_path
 from aios_core.pipeline.detections import DetectionRun, FrameDetections, open_run
+from aios_core.pipeline.focal import with_estimated_focal
 from aios_core.pipeline.link import is_somebody, whole_people
 from aios_core.pipeline.network import Network, detect, load_network
 from aios_core.pipeline.people import FramePeople, joined
@@ -88,6 +89,8 @@ def estimate(
             on_warning(f"Nobody was found in {path} (a lower --threshold finds more).")
         if camera_path is not None:
             mocap = with_camera_path(mocap, camera_path)
+        elif mocap.tracks:
+            mocap = with_estimated_focal(mocap, body, on_warning)
         mocap = refine(mocap, body, config.refine, on_warning)
         if not storage.keep:
             run.remove()
