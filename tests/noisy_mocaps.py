@@ -10,10 +10,12 @@ import numpy as np
 
 from aios_core.body.joints import BODY, BODY_JOINTS, JAW, LEFT_HAND, RIGHT_HAND
 from aios_core.body.skinning import full_pose, pose_joints
+from aios_core.evaluation.motion import soles_in_world
 from aios_core.geometry.camera import project, refit_translation
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import MEASURED, Camera, Measured, Mocap, Track
 from aios_core.pipeline.refine import raw_track
+from aios_core.pipeline.refine.feet import contacts
 from aios_core.pipeline.refine.figure_points import IN_PICTURE, figure_points, posed
 from tests.mocaps import tilted_camera
 from tests.motion_clips import FPS, Clip, the_body
@@ -63,11 +65,19 @@ def scene(
         _truth(i, resampled(clip, times[times <= (len(clip) - 1) / FPS + 1e-9]), camera_to_world, camera)
         for i, clip in enumerate(clips, 1)
     ]
-    return Mocap(
+    truth = Mocap(
         source="scene", source_kind="video", width=WIDTH, height=HEIGHT, fps=fps, timestamps=times,
         camera=camera, camera_to_world=camera_to_world[None], weights="truth",
         body_family="open", tracks=tuple(tracks),
     )  # fmt: skip
+    return replace(truth, tracks=tuple(_with_contacts(track, truth) for track in tracks))
+
+
+def _with_contacts(track: Track, truth: Mocap) -> Track:
+    """The track with the soles that stand, read off its exact motion."""
+    eyes = np.tile(truth.camera_to_world[0, :3, 3], (len(track), 1))
+    standing = contacts(soles_in_world(truth, track, the_body()), eyes, truth.timestamps[track.frames])
+    return replace(track, contacts=standing)
 
 
 def resampled(clip: Clip, times: np.ndarray) -> Clip:

@@ -88,14 +88,14 @@ def estimate_focal(mocap: Mocap, body: BodyModel) -> FocalEstimate | None:
 
 
 def with_estimated_focal(mocap: Mocap, body: BodyModel, on_warning: Callable[[str], None]) -> Mocap:
-    """A clip's Mocap of raw tracks with the focal length that people tell, where nobody else does, and what it is said."""
+    """A clip's raw Mocap with the focal length that people tell if nobody else does; says where it comes from."""
     if mocap.camera.focal_from != "diagonal" or mocap.source_kind == "image":
         return mocap
     found = estimate_focal(mocap, body)
     if found is None:
         on_warning(
-            f"The focal length is a guess, the picture's diagonal ({mocap.camera.focal_px:.0f} px): nobody walks far enough "
-            "towards the camera or away to tell it. --focal or --fov state it."
+            f"The focal length is a guess, the picture's diagonal ({mocap.camera.focal_px:.0f} px): nobody walks far "
+            "enough towards the camera or away to tell it. --focal or --fov state it."
         )
         return mocap
     on_warning(
