@@ -207,9 +207,12 @@ def _bend_leg(
     thigh = np.linalg.norm(old_knee - start, axis=-1, keepdims=True)
     shin = np.linalg.norm(old_ankle - old_knee, axis=-1, keepdims=True)
     old_reach = np.linalg.norm(old_ankle - start, axis=-1, keepdims=True)
-    most = np.maximum(old_reach, REACH * (thigh + shin))
     way = goal - start
-    reach = np.clip(np.linalg.norm(way, axis=-1, keepdims=True), np.abs(thigh - shin) + 1e-3, most)
+    wanted = np.linalg.norm(way, axis=-1, keepdims=True)
+    # Towards a straight leg the reach gives in bit by bit: a knee that straightens at once is a pop.
+    room = np.maximum(REACH * (thigh + shin) - old_reach, 1e-6)
+    stretched = old_reach + room * -np.expm1(-np.maximum(wanted - old_reach, 0) / room)
+    reach = np.maximum(np.minimum(wanted, stretched), np.abs(thigh - shin) + 1e-3)
     ahead = way / np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-9)
     swing = rotation_between(old_ankle - start, way)
     pole = np.einsum("nij,nj->ni", swing, _knee_direction(turns[:, hip], old_knee - start, old_ankle - start))
