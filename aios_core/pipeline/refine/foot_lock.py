@@ -17,13 +17,13 @@ from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_an
 from aios_core.pipeline.refine.feet import body_transforms, posed_soles, runs, sole_points
 from aios_core.pipeline.refine.smooth import sample_spans
 
-LEG_SIGMA = 0.04
+LEG_SIGMA = 0.06
 """Metres: error of a sole's place relative to the pelvis; a planted sole pulls at the person no harder than this."""
 ACROSS_SIGMA = 0.015
 """Metres: error of the person's place across the line of sight, and ..."""
 DEPTH_SIGMA = 0.015
 """... along it, as a share of the distance, from moment to moment, and ..."""
-SIZE_SIGMA = 0.05
+SIZE_SIGMA = 0.04
 """... throughout, since the person may be smaller and nearer than believed."""
 SHIFT_ACCELERATION = 1.0
 """Metres a second squared: how sharply a person's shift may bend."""
