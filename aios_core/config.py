@@ -114,6 +114,8 @@ class RefineConfig:
     """Shorter gaps are closed by interpolation; longer ones stay gaps."""
     replace_outliers: bool = True
     """Turned-about people, swapped limbs and leaps in depth that last a few frames are replaced."""
+    order_depths: bool = True
+    """People whom others hide are moved behind those, where sizes say something else."""
     level_camera: bool = False
     """The camera was held level: only its height comes from where people stand, not its roll and pitch."""
     lock_feet: bool = True

@@ -241,6 +241,8 @@ def test_feet_do_not_pop_when_contacts_begin_and_end(cleaned, measured, body):
     free = refine(measured[1], body, replace(RefineConfig(), lock_feet=False))
     for loose, locked, real in zip(free.tracks, clean.tracks, truth.tracks, strict=True):
         changes = np.flatnonzero(np.diff(locked.contacts.astype(int), axis=0).any(1))
+        if not len(changes):
+            continue  # the boxer stands all the time
         near = np.unique(np.clip(changes[:, None] + np.arange(-2, 3), 0, len(locked) - 3))
         hardest = []
         for mocap, track in ((free, loose), (clean, locked), (truth, real)):

@@ -136,7 +136,7 @@ def shift_person(
 def _flat_feet(
     points: np.ndarray, episodes: list[tuple[int, int, int]], length: float
 ) -> list[tuple[int, int, np.ndarray]]:
-    """(heel, toe, (2,) way on the ground) of contacts of one foot that overlap: flat on the ground it has its length."""
+    """(heel, toe, (2,) way on the ground) of overlapping contacts of one foot: flat on the ground it has its length."""
     found = []
     for k, (heel, a, b) in enumerate(episodes):
         for other, (toe, c, d) in enumerate(episodes):
