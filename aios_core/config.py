@@ -114,6 +114,8 @@ class RefineConfig:
     """Shorter gaps are closed by interpolation; longer ones stay gaps."""
     replace_outliers: bool = True
     """Turned-about people, swapped limbs and leaps in depth that last a few frames are replaced."""
+    order_depths: bool = True
+    """People whom others hide are moved behind those, where sizes say something else."""
     level_camera: bool = False
     """The camera was held level: only its height comes from where people stand, not its roll and pitch."""
     lock_feet: bool = True
@@ -141,7 +143,8 @@ class CaptureConfig:
     fov_deg: float | None = None
     """Horizontal field of view of the shot, degrees."""
     focal_px: float | None = None
-    """Focal length of the shot, pixels; goes before fov_deg. Neither: EXIF, else the picture's diagonal."""
+    """Focal length of the shot, pixels; goes before fov_deg. Neither: EXIF, else how people walk, else the picture's
+    diagonal."""
     camera_path: str | None = None
     """File with the matrices of a camera that moved (see camera_path.py); None = it stood still."""
     start: int = 0

@@ -35,6 +35,9 @@ PARTS = ("body", "left hand", "right hand", "face")
 """Columns of `Track.confidence`."""
 CONTACT_POINTS = ("left heel", "left toe", "right heel", "right toe")
 """Columns of `Track.contacts`."""
+FOCAL_SOURCES = ("user", "exif", "people", "diagonal")
+"""Where `Camera.focal_px` comes from: it was given, it is a photograph's own, it was estimated from how people walk, or
+it is nothing but the picture's diagonal."""
 LEVEL = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """`Mocap.camera_to_world` of a level camera in the world's origin: x stays, z forward becomes y, y down becomes -z."""
 
@@ -47,6 +50,8 @@ class Camera:
     """Focal length, pixels of the (upright) footage, the same for both axes."""
     center_px: tuple[float, float]
     """Principal point (x, y), pixels from the footage's top left corner."""
+    focal_from: str = "user"
+    """One of FOCAL_SOURCES: who says what the focal length is."""
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) of points (..., 3) in camera space."""
@@ -231,7 +236,8 @@ def save(mocap: Mocap, path: str | os.PathLike) -> Path:
     header = {
         "format": FORMAT, "version": mocap.version, "source": mocap.source, "source_kind": mocap.source_kind,
         "width": mocap.width, "height": mocap.height, "fps": [mocap.fps.numerator, mocap.fps.denominator],
-        "focal_px": mocap.camera.focal_px, "center_px": list(mocap.camera.center_px), "weights": mocap.weights,
+        "focal_px": mocap.camera.focal_px, "focal_from": mocap.camera.focal_from,
+        "center_px": list(mocap.camera.center_px), "weights": mocap.weights,
         "body_family": mocap.body_family, "gender": mocap.gender,
         "tracks": [{"id": track.id, "name": track.name} for track in mocap.tracks],
     }  # fmt: skip
@@ -281,7 +287,9 @@ def load(path: str | os.PathLike) -> Mocap:
         mocap = Mocap(
             source=header["source"], source_kind=header["source_kind"], width=int(header["width"]),
             height=int(header["height"]), fps=Fraction(*header["fps"]), timestamps=timestamps,
-            camera=Camera(float(header["focal_px"]), tuple(header["center_px"])),
+            camera=Camera(
+                float(header["focal_px"]), tuple(header["center_px"]), header.get("focal_from", "user"),
+            ),
             camera_to_world=camera_to_world, weights=header["weights"],
             body_family=header["body_family"], gender=header["gender"], tracks=tracks, version=header["version"],
         )  # fmt: skip

@@ -10,14 +10,19 @@ import numpy as np
 
 from aios_core.body.joints import BODY, BODY_JOINTS, JAW, LEFT_HAND, RIGHT_HAND
 from aios_core.body.skinning import full_pose, pose_joints
+from aios_core.evaluation.motion import soles_in_world
+from aios_core.geometry.camera import project, refit_translation
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import MEASURED, Camera, Measured, Mocap, Track
 from aios_core.pipeline.refine import raw_track
+from aios_core.pipeline.refine.feet import contacts
 from aios_core.pipeline.refine.figure_points import IN_PICTURE, figure_points, posed
 from tests.mocaps import tilted_camera
 from tests.motion_clips import FPS, Clip, the_body
 
 WIDTH, HEIGHT, FOCAL = 960, 540, 820.0
+NETWORK_FOCAL = 1000 * 960 / 341
+"""Focal length for which the shipped network predicts its cameras, pixels of these pictures."""
 JITTER_DEG = np.array([4, 2, 2, 0.7, 2.5, 2.5, 0.7, 1.5, 1.5, 0.7, 1, 1, 1.5, 0.7, 0.7, 1.5, 5, 5, 5, 5, 4, 4.0])
 """(22,) error from frame to frame of the shipped network's body joints on the demo clip, degrees (median over it)."""
 
@@ -46,22 +51,33 @@ class NetworkNoise:
     """Jitter of the shape coefficients."""
 
 
-def scene(clips: Sequence[Clip], fps: Fraction = Fraction(FPS), pitch: float = 0.12, eye: float = 1.6) -> Mocap:
+def scene(
+    clips: Sequence[Clip], fps: Fraction = Fraction(FPS), pitch: float = 0.12, eye: float = 1.6, focal: float = FOCAL
+) -> Mocap:
     """The truth: these clips, placed in the world, under a camera in (0, 0, eye) that looks along +y and downwards."""
     camera_to_world = tilted_camera(pitch, eye)
     length = max(len(clip) for clip in clips)
     seconds = (length - 1) / FPS
     count = int(seconds * fps) + 1
     times = np.arange(count) / float(fps)
+    camera = Camera(focal, (WIDTH / 2, HEIGHT / 2))
     tracks = [
-        _truth(i, resampled(clip, times[times <= (len(clip) - 1) / FPS + 1e-9]), camera_to_world)
+        _truth(i, resampled(clip, times[times <= (len(clip) - 1) / FPS + 1e-9]), camera_to_world, camera)
         for i, clip in enumerate(clips, 1)
     ]
-    return Mocap(
+    truth = Mocap(
         source="scene", source_kind="video", width=WIDTH, height=HEIGHT, fps=fps, timestamps=times,
-        camera=Camera(FOCAL, (WIDTH / 2, HEIGHT / 2)), camera_to_world=camera_to_world[None], weights="truth",
+        camera=camera, camera_to_world=camera_to_world[None], weights="truth",
         body_family="open", tracks=tuple(tracks),
     )  # fmt: skip
+    return replace(truth, tracks=tuple(_with_contacts(track, truth) for track in tracks))
+
+
+def _with_contacts(track: Track, truth: Mocap) -> Track:
+    """The track with the soles that stand, read off its exact motion."""
+    eyes = np.tile(truth.camera_to_world[0, :3, 3], (len(track), 1))
+    standing = contacts(soles_in_world(truth, track, the_body()), eyes, truth.timestamps[track.frames])
+    return replace(track, contacts=standing)
 
 
 def resampled(clip: Clip, times: np.ndarray) -> Clip:
@@ -97,7 +113,10 @@ def measure(track: Track, truth: Mocap, noise: NetworkNoise, rng: np.random.Gene
     depth = rng.normal(0, 1, (count, 1)) + drift(rng, (count, 1), noise.drift_seconds * fps)
     transl = track.transl * (1 + noise.depth * depth) + rng.normal(0, noise.place, (count, 3)) * (1 - np.abs(sight))
     body = the_body()
-    joints_px = truth.camera.project(pose_joints(body, betas, noisy, transl)[:, :22])
+    joints = pose_joints(body, betas, noisy)[:, :22]
+    center = np.asarray(truth.camera.center_px)
+    own = refit_translation(joints, truth.camera.project(joints + transl[:, None]), NETWORK_FOCAL, center)
+    joints_px = project(joints + own[:, None], NETWORK_FOCAL, center)
     hands = truth.camera.project(visible_points(track.betas, pose, track.transl)[:, 17:])
     return Measured(
         frames=track.frames, scores=rng.uniform(0.6, 0.9, count).astype(np.float32),
@@ -151,7 +170,7 @@ def _jittered(points: np.ndarray, track: Track, noise: NetworkNoise, rng: np.ran
     return (points + rng.normal(0, noise.keypoints, points.shape) * longer[:, None, None]).astype(np.float32)
 
 
-def _truth(number: int, clip: Clip, camera_to_world: np.ndarray) -> Track:
+def _truth(number: int, clip: Clip, camera_to_world: np.ndarray, camera: Camera) -> Track:
     """The clip, given in the world, seen from the camera."""
     world_to_camera = np.linalg.inv(camera_to_world)
     turn, shift = world_to_camera[:3, :3], world_to_camera[:3, 3]
@@ -163,7 +182,7 @@ def _truth(number: int, clip: Clip, camera_to_world: np.ndarray) -> Track:
     count = len(pose)
     joints = pose_joints(body, np.tile(clip.betas, (count, 1)), pose, transl)
     keypoints = visible_points(clip.betas, pose, transl)[:, :17]
-    pixels = joints[:, :22, :2] / joints[:, :22, 2:] * FOCAL + [WIDTH / 2, HEIGHT / 2]
+    pixels = camera.project(joints[:, :22])
     low, high = pixels.min(1), pixels.max(1)
     margin = 0.05 * (high - low)
     return Track(
@@ -173,7 +192,7 @@ def _truth(number: int, clip: Clip, camera_to_world: np.ndarray) -> Track:
         jaw_pose=pose[:, JAW].astype(np.float32), expression=np.zeros((count, 10), np.float32),
         betas=clip.betas.astype(np.float32), transl=transl.astype(np.float32), scores=np.ones(count, np.float32),
         boxes_xyxy_px=np.concatenate([low - margin, high + margin], -1).astype(np.float32),
-        keypoints_px=(keypoints[..., :2] / keypoints[..., 2:] * FOCAL + [WIDTH / 2, HEIGHT / 2]).astype(np.float32),
+        keypoints_px=camera.project(keypoints).astype(np.float32),
         key_kinds=np.full(count, MEASURED, np.uint8), confidence=np.ones((count, 4), np.float32),
         contacts=np.zeros((count, 4), bool),
     )  # fmt: skip

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aios_core.cli.progress import REPORTERS, BarReporter
 from aios_core.errors import AiosError
 from aios_core.output import check_writable
+
+if TYPE_CHECKING:
+    from aios_core.mocap import Camera, Mocap
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -21,6 +26,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--shape", action="append", default=[], metavar="TRACK=B0,..,B9",
         help="the shape of a track that is known: ten coefficients; may be repeated",
     )  # fmt: skip
+    camera = refine.add_mutually_exclusive_group()
+    camera.add_argument("--fov", dest="fov_deg", type=float, help="horizontal field of view of the shot, degrees")
+    camera.add_argument("--focal", dest="focal_px", type=float, help="focal length of the shot, pixels")
     add_refine_options(refine)
     refine.set_defaults(run=refine_mocap)
 
@@ -92,6 +100,7 @@ def refine_mocap(options: argparse.Namespace) -> None:
     if all(track.measured is None for track in found.tracks):
         raise AiosError(f"{options.mocap} holds no measurements to refine.")
     shapes = _shapes(options.shape, {track.id for track in found.tracks})
+    found = replace(found, camera=_camera(found, options))
     mocap.save(_refined(found, options, config, reporter.warning, shapes), output)
     reporter.done(str(output), len(found.tracks))
 
@@ -102,6 +111,7 @@ def edit_tracks(options: argparse.Namespace) -> None:
 
     found = mocap.load(options.mocap)
     if options.verb == "list":
+        print(f"focal length {found.camera.focal_px:.0f} px ({FOCAL_SAID[found.camera.focal_from]})")
         for track in found.tracks:
             print(_described(track))
         return
@@ -117,6 +127,26 @@ def edit_tracks(options: argparse.Namespace) -> None:
         changed = tracks.delete_track(found, options.track)
     mocap.save(changed, output)
     print(f"{len(changed.tracks)} people -> {output}")
+
+
+FOCAL_SAID = {
+    "user": "as stated", "exif": "the photograph's EXIF data", "people": "estimated from how people walk",
+    "diagonal": "a guess: the picture's diagonal",
+}  # fmt: skip
+
+
+def _camera(found: Mocap, options: argparse.Namespace) -> Camera:
+    """The Mocap's camera, with the focal length that the user states now.
+
+    Raises:
+        AiosError: it cannot be one.
+    """
+    from aios_core.geometry.camera import given_focal_px
+
+    focal = given_focal_px(found.width, options.focal_px, options.fov_deg)
+    if focal is None:
+        return found.camera
+    return replace(found.camera, focal_px=focal, focal_from="user")
 
 
 def _output(options: argparse.Namespace) -> Path:

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from aios_core.errors import AiosError
+
 FILM_WIDTH_MM = 36.0
 GAUSS_NEWTON_STEPS = 3
 
@@ -25,6 +27,23 @@ def default_focal_px(width: int, height: int) -> float:
 def focal_px_from_fov(width: int, fov_deg: float) -> float:
     """Focal length, pixels, of a horizontal field of view in degrees."""
     return width / 2 / math.tan(math.radians(fov_deg) / 2)
+
+
+def given_focal_px(width: int, focal_px: float | None, fov_deg: float | None) -> float | None:
+    """The focal length in pixels that a user states, as such or as a horizontal field of view; None = neither.
+
+    Raises:
+        AiosError: no camera has it.
+    """
+    if focal_px is not None:
+        if not 0 < focal_px < math.inf:
+            raise AiosError(f"A focal length is more than 0 pixels, not {focal_px:g}.")
+        return focal_px
+    if fov_deg is None:
+        return None
+    if not 0 < fov_deg < 180:
+        raise AiosError(f"A field of view lies between 0 and 180 degrees, not at {fov_deg:g}.")
+    return focal_px_from_fov(width, fov_deg)
 
 
 def focal_px_from_35mm(width: int, height: int, focal_mm: float) -> float:

@@ -84,6 +84,7 @@ def estimate(
         folder = storage.folder or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "detections"
         run = stack.enter_context(open_run(folder, run_settings(footage, config), storage.fresh, on_warning))
         network = look(run, footage, body, config, on_progress, on_warning, on_frame)
+        from aios_core.pipeline.focal import with_estimated_focal  # and scipy: not before the network looks
         from aios_core.pipeline.raw_mocap import raw_mocap
         from aios_core.pipeline.refine import refine
 
@@ -92,6 +93,8 @@ def estimate(
             on_warning(f"Nobody was found in {path} (a lower --threshold finds more).")
         if camera_path is not None:
             mocap = with_camera_path(mocap, camera_path)
+        elif mocap.tracks:
+            mocap = with_estimated_focal(mocap, body, on_warning)
         mocap = refine(mocap, body, config.refine, on_warning)
         if not storage.keep:
             run.remove()

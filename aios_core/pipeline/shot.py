@@ -11,7 +11,7 @@ from aios_core.config import CaptureConfig, ModelConfig
 from aios_core.geometry.camera import (
     default_focal_px,
     focal_px_from_35mm,
-    focal_px_from_fov,
+    given_focal_px,
     network_translation,
     project,
 )  # fmt: skip
@@ -24,18 +24,16 @@ from aios_core.pipeline.people import FramePeople
 
 def shot_camera(footage: Footage, config: CaptureConfig) -> Camera:
     """The camera of the shot: focal length from the user, else EXIF, else the picture's diagonal; centred."""
-    if config.focal_px is not None:
-        focal = config.focal_px
-    elif config.fov_deg is not None:
-        focal = focal_px_from_fov(footage.width, config.fov_deg)
+    width, height = footage.width, footage.height
+    stated = focal_length_35mm(footage.files[0]) if footage.files else None
+    given = given_focal_px(width, config.focal_px, config.fov_deg)
+    if given is not None:
+        focal, source = given, "user"
+    elif stated:
+        focal, source = focal_px_from_35mm(width, height, stated), "exif"
     else:
-        stated = focal_length_35mm(footage.files[0]) if footage.files else None
-        focal = (
-            focal_px_from_35mm(footage.width, footage.height, stated)
-            if stated
-            else default_focal_px(footage.width, footage.height)
-        )
-    return Camera(float(focal), (footage.width / 2, footage.height / 2))
+        focal, source = default_focal_px(width, height), "diagonal"
+    return Camera(float(focal), (width / 2, height / 2), source)
 
 
 def network_joints_px(

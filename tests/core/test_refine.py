@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter1d
 
 from aios_core.config import RefineConfig
 from aios_core.evaluation.motion import motion_scores, soles_in_world
@@ -18,13 +19,13 @@ from aios_core.geometry.rotations import (
 )
 from aios_core.mocap import IMPUTED, INTERPOLATED, MEASURED, Mocap
 from aios_core.pipeline.refine import refine
-from aios_core.pipeline.refine.feet import contacts
+from aios_core.pipeline.refine.contacts import detect_contacts
 from aios_core.pipeline.refine.ground import camera_pose, estimate_ground, up_in_camera
 from aios_core.pipeline.refine.motion import keys_of
 from aios_core.pipeline.refine.outliers import rotation_outliers
 from aios_core.pipeline.refine.smooth import smooth, smooth_rotations, whittaker
 from tests.motion_clips import clips, mirrored, placed, the_body
-from tests.noisy_mocaps import NetworkNoise, observe, scene
+from tests.noisy_mocaps import NetworkNoise, drift, observe, scene
 
 RAW = RefineConfig(
     body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
@@ -220,20 +221,34 @@ def test_a_cropped_frame_with_a_shifted_principal_point_gives_the_same_people(me
         assert np.abs(a.transl - b.transl).max() < 0.02
 
 
-def test_planted_feet_rest_and_nothing_pops(cleaned, measured, body):
+def test_planted_feet_rest_where_the_truth_says_they_stand(cleaned, measured, body):
     truth, _, clean = cleaned
-    _, seen = measured
-    free = refine(seen, body, replace(RefineConfig(), lock_feet=False))
+    free = refine(measured[1], body, replace(RefineConfig(), lock_feet=False))
+    before, after = scores(truth, free, body), scores(truth, clean, body)
+    assert np.mean([s.sliding_mm for s in after]) < 5 < 0.2 * np.mean([s.sliding_mm for s in before])
+    for names, allowed in (("root_mpjpe_mm", 2), ("mpjpe_mm", 5)):
+        worse = [getattr(b, names) - getattr(a, names) for a, b in zip(before, after, strict=True)]
+        assert np.mean(worse) < allowed
+    for track in clean.tracks:
+        assert soles_in_world(clean, track, body)[..., 2].min() > -0.03
+
+
+def test_feet_do_not_pop_when_contacts_begin_and_end(cleaned, measured, body):
+    """Joints of the legs accelerate there no harder than in the same motion with free feet, but for a little."""
+    from aios_core.evaluation.motion import joints_of
+
+    truth, _, clean = cleaned
+    free = refine(measured[1], body, replace(RefineConfig(), lock_feet=False))
     for loose, locked, real in zip(free.tracks, clean.tracks, truth.tracks, strict=True):
-        own = replace(real, contacts=locked.contacts[: len(real)])
-        before, after = (
-            motion_scores(truth, own, mocap, track, body) for mocap, track in ((free, loose), (clean, locked))
-        )
-        assert after.sliding_mm < 5
-        assert after.sliding_mm < 0.3 * before.sliding_mm
-        assert after.root_mpjpe_mm < before.root_mpjpe_mm + 2
-        assert after.acceleration_m_s2 < 1.1 * before.acceleration_m_s2
-        assert soles_in_world(clean, locked, body)[..., 2].min() > -0.03
+        changes = np.flatnonzero(np.diff(locked.contacts.astype(int), axis=0).any(1))
+        if not len(changes):
+            continue  # the boxer stands all the time
+        near = np.unique(np.clip(changes[:, None] + np.arange(-2, 3), 0, len(locked) - 3))
+        hardest = []
+        for mocap, track in ((free, loose), (clean, locked), (truth, real)):
+            legs = joints_of(mocap, track, body)[: len(loose), [4, 5, 7, 8, 10, 11]]
+            hardest.append(np.linalg.norm(np.diff(legs, 2, axis=0), axis=-1)[near].max() * 30**2)
+        assert hardest[1] < 1.15 * max(hardest[0], hardest[2]), hardest
 
 
 @pytest.fixture(scope="module")
@@ -310,9 +325,21 @@ def test_somebody_who_jumps_does_not_touch_the_ground():
     height = np.maximum(0, np.sin(2 * np.pi * times / 2) * 0.4)
     soles = np.zeros((60, 4, 3)) + [0, 4, 0]
     soles[..., 2] = height[:, None]
-    standing = contacts(soles, np.tile([0, 0, 1.6], (60, 1)), times)
+    standing = detect_contacts(soles, np.tile([0, 0, 1.6], (60, 1)), times)
     assert not standing[8:22].any()
     assert standing[35:].all()
+
+
+def test_a_foot_that_only_seems_to_wander_keeps_standing_and_one_that_steps_does_not():
+    times = np.arange(120) / 30
+    wander = gaussian_filter1d(drift(np.random.default_rng(0), (120, 2, 3), 9), 4, axis=0).repeat(2, 1)
+    soles = np.array([0.0, 4.0, 0.0]) + 0.03 * wander
+    soles[:, :2, 0] += np.interp(np.arange(120), [54, 66], [0, 0.5])[:, None]
+    assert np.linalg.norm(np.gradient(soles[:, 2], times, axis=0), axis=-1).max() > 0.15, "faster than feet that stand"
+    standing = detect_contacts(soles, np.tile([0, 0, 1.6], (120, 1)), times)
+    assert standing[:, 2:].mean() > 0.97
+    assert standing[:54, :2].mean() > 0.9 and standing[66:, :2].mean() > 0.9
+    assert standing[57:63, :2].mean() < 0.2
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -165,6 +165,19 @@ def test_a_known_shape_is_kept_and_people_are_placed_for_it(file, capsys):
         assert "ten coefficients" in capsys.readouterr().err
 
 
+def test_a_focal_length_that_is_known_later_moves_people_and_is_said(file, tmp_path, capsys):
+    assert main(["refine", str(file), "-o", str(tmp_path / "a.npz"), "--progress", "none"]) == 0
+    assert main(["refine", str(file), "-o", str(tmp_path / "b.npz"), "--focal", "1640", "--progress", "none"]) == 0
+    near, far = (m.load(tmp_path / name).tracks[0].transl[:, 2].mean() for name in ("a.npz", "b.npz"))
+    assert far / near == pytest.approx(2, rel=0.1), "twice the focal length of 820 pixels is twice as far away"
+    capsys.readouterr()
+    assert main(["tracks", str(tmp_path / "b.npz"), "list"]) == 0
+    assert "focal length 1640 px (as stated)" in capsys.readouterr().out
+    for wrong in (["--focal", "0"], ["--fov", "180"], ["--fov", "-3"]):
+        assert main(["refine", str(file), *wrong, "--progress", "none"]) == 2
+        assert "not" in capsys.readouterr().err
+
+
 def test_refining_imports_no_torch(file):
     code = "import sys; from aios_core.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "refine", str(file), "--progress", "none"]

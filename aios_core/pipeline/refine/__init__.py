@@ -11,6 +11,7 @@ from aios_core.body.body_model import BodyModel
 from aios_core.body.transfer import body_for_shape
 from aios_core.config import RefineConfig
 from aios_core.mocap import MEASURED, Measured, Mocap, Track
+from aios_core.pipeline.refine.depth_order import order_depths
 from aios_core.pipeline.refine.fit_figure import fit_figure
 from aios_core.pipeline.refine.motion import clean
 from aios_core.pipeline.refine.space import Figure, ground_of, settled, stand
@@ -74,6 +75,8 @@ def refine(
         figures.append(Figure(track, fitted, betas))
     for warning in warnings:
         on_warning(warning)
+    if config.order_depths:
+        figures = order_depths(figures, mocap.timestamps)
     camera_to_world = _world(figures, mocap, config)
     if config.fit_picture:
         # The fit weighs contacts softly, by itself; they are told from legs that nothing has moved yet.

@@ -20,26 +20,25 @@ HEELS = {0: "left_heel", 2: "right_heel"}
 
 @dataclass(frozen=True)
 class ContactThresholds:
-    """When a point of the sole stands on the ground."""
+    """When a point of the sole stands on the ground, in motion that is known exactly."""
 
-    speed: float = 0.33
+    speed: float = 0.12
     """Metres a second across the line of sight, to begin a contact ..."""
-    keep_speed: float = 0.6
+    keep_speed: float = 0.15
     """... and to go on with it."""
-    height: float = 0.07
+    height: float = 0.03
     """Metres above the person's own floor, to begin ..."""
-    keep_height: float = 0.1
+    keep_height: float = 0.05
     """... and to go on."""
     shortest_seconds: float = 0.1
     """Shorter contacts are none."""
     longest_break_seconds: float = 0.08
     """Shorter breaks are none."""
     floor_seconds: float = 1.5
-    """The person's own floor is the lowest sole within so much time: noise in height and stairs do not matter."""
+    """The person's own floor is the lowest sole within so much time: stairs do not matter."""
 
 
-NOISELESS = ContactThresholds(speed=0.12, keep_speed=0.15, height=0.03, keep_height=0.05)
-"""For motion that is known exactly."""
+NOISELESS = ContactThresholds()
 
 
 def sole_points(body: BodyModel, betas: np.ndarray) -> np.ndarray:
@@ -76,8 +75,8 @@ def contacts(
 ) -> np.ndarray:
     """(N, 4) bool: which sole points (N, 4, 3), in the upright world, stand on the ground at times (N,).
 
-    A point stands while it is slow and low. Speed along the line of sight from the camera's place (N, 3) does not
-    count, since one camera sees depth too badly to tell standing from moving.
+    For motion that is known exactly; `detect_contacts` reads them off a noisy one. A point stands while it is slow and
+    low. Speed along the line of sight from the camera's place (N, 3) does not count.
     """
     t = thresholds or ContactThresholds()
     if len(times) < 3:

@@ -17,16 +17,18 @@ from aios_core.geometry.rotations import axis_angle_to_rotmat, rotation_between,
 from aios_core.pipeline.refine.feet import body_transforms, posed_soles, runs, sole_points
 from aios_core.pipeline.refine.smooth import sample_spans
 
-LEG_SIGMA = 0.04
+LEG_SIGMA = 0.06
 """Metres: error of a sole's place relative to the pelvis; a planted sole pulls at the person no harder than this."""
 ACROSS_SIGMA = 0.015
 """Metres: error of the person's place across the line of sight, and ..."""
 DEPTH_SIGMA = 0.015
 """... along it, as a share of the distance, from moment to moment, and ..."""
-SIZE_SIGMA = 0.05
+SIZE_SIGMA = 0.04
 """... throughout, since the person may be smaller and nearer than believed."""
 SHIFT_ACCELERATION = 1.0
 """Metres a second squared: how sharply a person's shift may bend."""
+FLAT_SIGMA = 0.002
+"""Metres: how far a planted heel and toe may be from being a foot's length apart."""
 HELD_SIGMA = 0.001
 """Metres: how far a planted sole may be from its place in the end."""
 FOOT_SIGMA = 0.1
@@ -71,7 +73,8 @@ def lock_feet(
     rest, soles = rest_joints(body, betas).astype(np.float64), sole_points(body, betas)
     transforms = body_transforms(body, betas, pose, transl)
     points = posed_soles(transforms, soles, rest)
-    shift, anchors = shift_person(points, contacts, transforms[:, 0, :3, 3] - eyes, times)
+    length = float(np.linalg.norm(soles[1] - soles[0]))
+    shift, anchors = shift_person(points, contacts, transforms[:, 0, :3, 3] - eyes, times, length)
     transforms[..., :3, 3] += shift[:, None]
     targets = foot_targets(points + shift[:, None], contacts, anchors, times)
     rotmats = axis_angle_to_rotmat(pose[:, :22].astype(np.float64))
@@ -85,11 +88,11 @@ def lock_feet(
 
 
 def shift_person(
-    points: np.ndarray, contacts: np.ndarray, sight: np.ndarray, times: np.ndarray
+    points: np.ndarray, contacts: np.ndarray, sight: np.ndarray, times: np.ndarray, length: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N, 3) shifts of the whole person that bring planted soles to rest, and (N, 4, 3) the places they rest at.
 
-    points: (N, 4, 3) soles; sight: (N, 3) from the camera to the person.
+    points: (N, 4, 3) soles; sight: (N, 3) from the camera to the person; length: metres from heel to toe.
     """
     count = len(points)
     episodes = [(i, a, b) for i in range(4) for a, b in runs(contacts[:, i])]
@@ -113,6 +116,12 @@ def shift_person(
                 columns += terms.keys()
                 values += terms.values()
                 right.append(-weight * points[t, i, axis])
+    for heel, toe, way in _flat_feet(points, episodes, length):
+        for axis in range(2):
+            rows += [len(right)] * 2
+            columns += [size + 1 + 2 * toe + axis, size + 1 + 2 * heel + axis]
+            values += [1 / FLAT_SIGMA, -1 / FLAT_SIGMA]
+            right.append(way[axis] / FLAT_SIGMA)
     total = size + 1 + 2 * len(episodes)
     held = csr_matrix((values, (rows, columns)), (len(right), total))
     small = np.full(total, 1e-9 * span.mean())
@@ -122,6 +131,20 @@ def shift_person(
     for k, (i, a, b) in enumerate(episodes):
         anchors[a:b, i, :2] = solution[size + 1 + 2 * k : size + 3 + 2 * k]
     return solution[:size].reshape(count, 3) + solution[size] * sight, anchors
+
+
+def _flat_feet(
+    points: np.ndarray, episodes: list[tuple[int, int, int]], length: float
+) -> list[tuple[int, int, np.ndarray]]:
+    """(heel, toe, (2,) way on the ground) of overlapping contacts of one foot: flat on the ground it has its length."""
+    found = []
+    for k, (heel, a, b) in enumerate(episodes):
+        for other, (toe, c, d) in enumerate(episodes):
+            if heel % 2 == 0 and toe == heel + 1 and max(a, c) < min(b, d):
+                both = slice(max(a, c), min(b, d))
+                way = (points[both, toe, :2] - points[both, heel, :2]).mean(0)
+                found.append((k, other, way * length / max(np.linalg.norm(way), 1e-9)))
+    return found
 
 
 def foot_targets(points: np.ndarray, contacts: np.ndarray, anchors: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -184,9 +207,12 @@ def _bend_leg(
     thigh = np.linalg.norm(old_knee - start, axis=-1, keepdims=True)
     shin = np.linalg.norm(old_ankle - old_knee, axis=-1, keepdims=True)
     old_reach = np.linalg.norm(old_ankle - start, axis=-1, keepdims=True)
-    most = np.maximum(old_reach, REACH * (thigh + shin))
     way = goal - start
-    reach = np.clip(np.linalg.norm(way, axis=-1, keepdims=True), np.abs(thigh - shin) + 1e-3, most)
+    wanted = np.linalg.norm(way, axis=-1, keepdims=True)
+    # Towards a straight leg the reach gives in bit by bit: a knee that straightens at once is a pop.
+    room = np.maximum(REACH * (thigh + shin) - old_reach, 1e-6)
+    stretched = old_reach + room * -np.expm1(-np.maximum(wanted - old_reach, 0) / room)
+    reach = np.maximum(np.minimum(wanted, stretched), np.abs(thigh - shin) + 1e-3)
     ahead = way / np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-9)
     swing = rotation_between(old_ankle - start, way)
     pole = np.einsum("nij,nj->ni", swing, _knee_direction(turns[:, hip], old_knee - start, old_ankle - start))

@@ -12,7 +12,8 @@ from aios_core.body.joints import BODY
 from aios_core.body.skinning import full_pose, rest_joints
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import Track
-from aios_core.pipeline.refine.feet import body_transforms, contacts, posed_soles, sole_points
+from aios_core.pipeline.refine.contacts import detect_contacts
+from aios_core.pipeline.refine.feet import body_transforms, posed_soles, sole_points
 from aios_core.pipeline.refine.foot_lock import lock_feet
 from aios_core.pipeline.refine.ground import contact_places, estimate_ground
 from aios_core.pipeline.refine.motion import stretches_of
@@ -78,7 +79,7 @@ def standing_soles(track: Track, soles: np.ndarray, eyes: np.ndarray, times: np.
     answer = np.zeros((len(track), 4), bool)
     eyes = np.broadcast_to(eyes, (len(track), 3))
     for keys in stretches_of(track, times):
-        answer[keys] = contacts(soles[keys], eyes[keys], times[track.frames[keys]])
+        answer[keys] = detect_contacts(soles[keys], eyes[keys], times[track.frames[keys]])
     return answer
 
 
