@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.model.parts import LAYOUTS, Slot, tokens_per_person
-from aios_core.model.sampling import LevelShapes, sample
+from aios_core.model.sampling import LevelShapes, level_sizes, sample
 
 
 def take(tokens: Tensor, slots: tuple[Slot, ...] | list[Slot]) -> Tensor:
@@ -74,8 +74,7 @@ class DeformableAttention(nn.Module):
         if references.shape[-1] == 4:
             locations = references[..., :2] + offsets * (references[..., 2:] * (0.5 / self.points))
         else:
-            sizes = references.new_tensor(shapes).flip(-1)[:, None]
-            locations = references + offsets / sizes
+            locations = references + offsets / level_sizes(shapes, references)[:, None]
         sampled = sample(value.to(references.dtype), locations, weights, shapes)
         return self.output_proj(sampled.flatten(2))
 
@@ -94,7 +93,7 @@ def attend(
     Returns:
         (B, heads, P, T, d)
     """
-    batch, heads, people, _, dim = query.shape
+    people, dim = query.shape[2], query.shape[-1]
     boxes = [slot for slot in slots if slot.is_box]
     points = [slot for slot in slots if not slot.is_box]
     may_see = None if may_see is None else may_see[:, None]
@@ -105,14 +104,20 @@ def attend(
     if may_see is not None:
         scores = scores.masked_fill(~may_see, -math.inf)
     own = box_query @ take(key, points).transpose(-1, -2)  # (B, heads, P, boxes, points)
-    scores = torch.cat((own, scores.view(batch, heads, people, len(boxes), -1)), dim=-1)
+    scores = torch.cat((own, scores.unflatten(2, (people, -1))), dim=-1)
     weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     own, others = weights.split((own.shape[-1], seen[0].shape[-2]), dim=-1)
-    box_out = own @ take(value, points) + (others.flatten(2, 3) @ seen[1]).view(batch, heads, people, -1, dim)
-    point_out = F.scaled_dot_product_attention(take(query, points), key, value)
+    box_out = own @ take(value, points) + (others.flatten(2, 3) @ seen[1]).unflatten(2, (people, -1))
+    point_out = _within_people(take(query, points), key, value)
     box_parts = iter(box_out.split(1, dim=-2))
     point_parts = iter(point_out.split([slot.stop - slot.start for slot in points], dim=-2))
     return torch.cat([next(box_parts if slot.is_box else point_parts) for slot in slots], dim=-2)
+
+
+def _within_people(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention (B, heads, P, T, d) of each person's tokens to all of theirs, people as entries of one batch."""
+    one_batch = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))
+    return F.scaled_dot_product_attention(*one_batch).view_as(query.transpose(1, 2)).transpose(1, 2)
 
 
 class PersonAttention(nn.Module):

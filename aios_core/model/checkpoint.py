@@ -207,7 +207,15 @@ def build_model(path_or_name: str | os.PathLike) -> AiOS:
     Raises:
         CheckpointError: there is no such file, or it does not fit.
     """
-    checkpoint = load_checkpoint(weights_path(path_or_name))
+    return model_of(load_checkpoint(weights_path(path_or_name)))
+
+
+def model_of(checkpoint: Checkpoint) -> AiOS:
+    """The network with a checkpoint's weights, in eval mode on the CPU.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
     model = AiOS(checkpoint.config or AIOS)
     load_weights(model, checkpoint)
     return model.eval()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from aios_core.config import ModelConfig
 from aios_core.model.attention import DeformableAttention
 from aios_core.model.position import image_position, pixel_centers, resize_mask, valid_extent
-from aios_core.model.sampling import LevelShapes
+from aios_core.model.sampling import LevelShapes, level_sizes
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ def describe_levels(shapes: LevelShapes, strides: tuple[int, ...], padding_mask:
     """The Levels of feature maps of these shapes, for pictures with padding_mask (B, H, W)."""
     masks = [resize_mask(padding_mask, *shape) for shape in shapes]
     valid_size = torch.stack([valid_extent(mask) for mask in masks], dim=1)
-    sizes = valid_size.new_tensor(shapes).flip(-1)
     centers = [
         pixel_centers(*shape, padding_mask.device) / valid_size[:, level, None] for level, shape in enumerate(shapes)
     ]
@@ -51,7 +50,7 @@ def describe_levels(shapes: LevelShapes, strides: tuple[int, ...], padding_mask:
         strides=strides,
         padding=torch.cat([mask.flatten(1) for mask in masks], dim=1),
         valid_size=valid_size,
-        valid_ratios=valid_size / sizes,
+        valid_ratios=valid_size / level_sizes(shapes, valid_size),
         centers=torch.cat(centers, dim=1),
         position=torch.cat([image_position(mask, hidden_dim).flatten(1, 2) for mask in masks], dim=1),
     )

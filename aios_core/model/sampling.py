@@ -1,6 +1,6 @@
 """Bilinear samples of feature levels, weighted and summed: the inner loop of deformable attention.
 
-`sample` chooses between an embedding bag (CPU and CUDA), grid_sample (Apple's GPU) and, for training on the CPU,
+`sample` chooses between an embedding bag (CPU and CUDA), grid_sample (Apple's GPU, ONNX) and, for training on the CPU,
 compiled loops. All compute the same; tests hold them against each other.
 """
 
@@ -15,6 +15,14 @@ from torch import Tensor
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 LevelShapes = tuple[tuple[int, int], ...]
 """(height, width) of each feature level."""
+
+
+def level_sizes(shapes: LevelShapes, like: Tensor) -> Tensor:
+    """(L, 2) width and height of each level, with the dtype and device of `like`."""
+    if torch.onnx.is_in_onnx_export():  # where they are read off the picture, and no constants
+        sides = torch.stack([torch.as_tensor(side) for shape in shapes for side in shape])
+        return sides.view(-1, 2).flip(-1).to(like)
+    return like.new_tensor(shapes).flip(-1)
 
 
 def with_borders(value: Tensor, shapes: LevelShapes) -> Tensor:
@@ -98,7 +106,7 @@ def sample_by_grid(value: Tensor, locations: Tensor, weights: Tensor, shapes: Le
 
 def sample(value: Tensor, locations: Tensor, weights: Tensor, shapes: LevelShapes) -> Tensor:
     """Weighted sums of bilinear samples, (B, N, heads, channels), in the fastest way there is."""
-    if value.device.type == "mps":
+    if value.device.type == "mps" or torch.onnx.is_in_onnx_export():
         return sample_by_grid(value, locations, weights, shapes)
     needs_gradient = torch.is_grad_enabled() and (value.requires_grad or locations.requires_grad)
     if torch.compiler.is_compiling():  # which cannot see into compiled loops
