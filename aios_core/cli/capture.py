@@ -75,7 +75,7 @@ def _add_footage(parser: argparse.ArgumentParser, many: bool = False) -> None:
         "--scale", type=float, help="size of the pictures the network sees, 1 = as trained: 0.7 is faster and sees less"
     )
     parser.add_argument(
-        "--fast", action="store_true", default=None,
+        "--fast", action="store_true",
         help="about 1.5 times as fast: pictures at 0.7 of their size, hopeless people dropped early; finds fewer",
     )  # fmt: skip
     parser.add_argument("--threshold", type=float, help="least score of a person, 0..1 (default: the weights' own)")

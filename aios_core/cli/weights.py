@@ -92,12 +92,12 @@ def export_weights(options: argparse.Namespace) -> None:
         raise AiosError(f"{options.output}: the output's name must end in .onnx.")
     output, size = check_writable(options.output), _picture_size(options.size)
     from aios_core.model.checkpoint import load_checkpoint, model_of, weights_path
-    from aios_core.model.onnx_export import check_onnx, export_onnx
+    from aios_core.model.onnx_export import export_onnx
     from aios_core.pipeline.people import DEFAULT_THRESHOLD
 
-    check_onnx()
     checkpoint = load_checkpoint(weights_path(options.file))
     stated = {"license": AIOS_LICENSE, "score_threshold": str(DEFAULT_THRESHOLD), **(checkpoint.metadata or {})}
+    stated.pop("format", None)  # of safetensors
     export_onnx(model_of(checkpoint), output, size, stated, checkpoint.pose_mean)
     told = "any size" if size is None else f"{size[0]}x{size[1]}"
     print(f"{output}: {output.stat().st_size / 2**20:.1f} MiB, for pictures of {told}")

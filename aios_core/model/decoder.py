@@ -21,7 +21,7 @@ from aios_core.model.position import box_position, inverse_sigmoid
 from aios_core.model.predictions import LayerPredictions
 
 FEWEST_PEOPLE = 4
-"""Queries that become people however hopeless they are: fewer would save nothing."""
+"""Queries that become people however hopeless they are, so that no picture is left without any."""
 
 
 @dataclass(frozen=True)

@@ -42,16 +42,6 @@ class _Outputs(nn.Module):
         return tuple(getattr(final, name) for name in OUTPUTS)
 
 
-def check_onnx() -> None:
-    """Make sure that ONNX files can be written.
-
-    Raises:
-        MissingDependencyError: the onnx package is not installed.
-    """
-    if importlib.util.find_spec("onnx") is None:
-        raise MissingDependencyError("Writing ONNX files needs the onnx package: pip install onnx.")
-
-
 def export_onnx(
     model: AiOS,
     path: str | os.PathLike,
@@ -73,7 +63,8 @@ def export_onnx(
         AiosError: the pictures would be too small.
         OutputError: the file cannot be written.
     """
-    check_onnx()
+    if importlib.util.find_spec("onnx") is None:
+        raise MissingDependencyError("Writing ONNX files needs the onnx package: pip install onnx.")
     if size is not None and min(size) < LEAST_SIDE:
         raise AiosError(f"--size {size[0]}x{size[1]}: each side must be {LEAST_SIDE} pixels or more.")
     import onnx
