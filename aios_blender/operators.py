@@ -214,7 +214,8 @@ def thumbnail_of(command: list[str]) -> str:
 
 def capture_options(settings) -> list[str]:
     """Options of `aios estimate` and `aios run` for the panel's settings."""
-    options = ["--threshold", f"{settings.threshold:.3f}", "--step", str(settings.step), "--scale", settings.quality]
+    options = ["--threshold", f"{settings.threshold:.3f}", "--step", str(settings.step)]
+    options += ["--fast"] if settings.quality == "fast" else []
     if settings.use_range:
         options += ["--start", str(settings.first_frame - 1), "--stop", str(settings.last_frame)]
     options += refine_options(settings)

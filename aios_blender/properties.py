@@ -36,12 +36,16 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
     )  # fmt: skip
     quality: bpy.props.EnumProperty(
         name="Quality",
-        description="Size at which the network looks at the footage",
+        description="How closely the network looks at the footage",
         items=(
-            ("1.0", "Full", "As the network was trained"),
-            ("0.7", "Fast", "Half the pixels: about 1.5 times as fast, finds fewer people and loses them more often"),
+            ("full", "Full", "As the network was trained"),
+            (
+                "fast", "Fast",
+                "Half the pixels, hopeless people dropped early: about 1.5 times as fast, finds fewer people and loses "
+                "them more often",
+            ),
         ),
-    )
+    )  # fmt: skip
     threshold: bpy.props.FloatProperty(
         name="Threshold", description="Least confidence of a person: lower finds more people and more mistakes",
         default=0.3, min=0.01, max=0.99, subtype="FACTOR",

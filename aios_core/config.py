@@ -158,6 +158,9 @@ class CaptureConfig:
     scale: float = 1.0
     """Size at which the network looks at pictures, as a factor on that of its training: smaller is faster and sees
     less."""
+    fast: bool = False
+    """Trade people for speed: pictures at 0.7 of their size, and queries that are hopeless after the box stage are
+    dropped. docs/fast.md has the measured loss."""
     batch: int = 4
     """Frames a forward pass takes."""
     memory_seconds: float = 0.7

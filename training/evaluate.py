@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--absolute-hands", action="store_true", help="the file's hands are flat where zero")
     parser.add_argument("--count", type=int, default=1000, help="pictures at most")
     parser.add_argument("--threshold", type=float, help="least score of people found (default: the weights' own)")
+    parser.add_argument("--fast", action="store_true", help="as `aios run --fast` looks at pictures")
     parser.add_argument("--device", help="cpu, cuda, ... (default: the best there is)")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     parser.add_argument("--sheet", type=Path, help="also draw the best, median and worst pictures (.png, .jpg)")
@@ -69,7 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
             check_writable(path)
         body = load_body(options.body) if options.body else open_body()
         truths = open_truths(options, body)
-        config = CaptureConfig(weights=options.weights, threshold=options.threshold, device=options.device)
+        config = CaptureConfig(
+            weights=options.weights, threshold=options.threshold, device=options.device, fast=options.fast
+        )
         network = load_network(config, body)
         for note in notes(network, truths, body):
             print(f"note: {note}", file=sys.stderr)
@@ -144,7 +147,8 @@ def look(network: Network, truths: list[Truth]) -> list[FramePeople]:
     for start in range(0, len(pictures), size):
         images, padding = pad_batch(pictures[start : start + size])
         images = images.to(network.device, memory_format=torch.channels_last)
-        predictions: LayerPredictions = network.model(images, padding.to(network.device)).final
+        padding = padding.to(network.device)
+        predictions: LayerPredictions = network.model(images, padding, least_score=network.least_score).final
         for i, truth in enumerate(truths[start : start + size]):
             height, width = truth.rgb.shape[:2]
             found.append(people_from_predictions(predictions, i, width, height, network.hand_means, 0.0))

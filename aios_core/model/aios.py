@@ -50,6 +50,7 @@ class AiOS(nn.Module):
         padding_mask: Tensor,
         denoising: DenoisingQueries | None = None,
         all_layers: bool = False,
+        least_score: float = 0.0,
     ) -> Predictions:
         """Everybody in the pictures.
 
@@ -58,6 +59,8 @@ class AiOS(nn.Module):
             padding_mask: (B, H, W) bool, True = padding.
             denoising: queries that ride along in training.
             all_layers: return every layer's predictions and the encoder's, as training needs.
+            least_score: queries whose score after the box stage is less do not become people, so that there are
+                fewer people than the configuration says; 0 keeps them all.
         """
         tokens, levels = self._feature_tokens(images, padding_mask)
         position = levels.position.to(tokens.dtype) + self._level_embedding(levels)
@@ -69,7 +72,7 @@ class AiOS(nn.Module):
             copies, same_group = self._copies(denoising, tokens.dtype)
         layers, copy_layers = self.decoder(
             people, copies, same_group, denoising.keypoints if denoising is not None else None,
-            memory, levels, self.heads, valid_extent(padding_mask), all_layers,
+            memory, levels, self.heads, valid_extent(padding_mask), all_layers, least_score,
         )  # fmt: skip
         return Predictions(
             final=layers[-1],

@@ -55,7 +55,8 @@ class DeformableAttention(nn.Module):
     def sampler(self, memory: Tensor, padding: Tensor, shapes: LevelShapes) -> Sampler:
         """What samples the values of the memory (B, S, dim), zero where padding (B, S, 1) is True."""
         value = self.value_proj(memory).to(memory.dtype).masked_fill_(padding, 0)
-        return sampler(value.unflatten(-1, (self.heads, -1)), shapes, self.points)
+        value = value.view(*memory.shape[:2], self.heads, value.shape[-1] // self.heads)
+        return sampler(value, shapes, self.points)
 
     def forward(self, query: Tensor, references: Tensor, sample: Sampler, shapes: LevelShapes) -> Tensor:
         """(B, N, dim). Queries are independent of each other.
@@ -70,7 +71,7 @@ class DeformableAttention(nn.Module):
         weights = weights.unflatten(-1, (self.heads, -1)).softmax(-1).view(shape)
         sizes = [size for height, width in shapes for size in (width, height)]
         x, y = (self._places(query, references, axis, sizes[axis::2]).view(shape) for axis in (0, 1))
-        return self.output_proj(sample(x, y, weights).flatten(2))
+        return self.output_proj(sample(x, y, weights).reshape(*query.shape[:2], -1))
 
     def _places(self, query: Tensor, references: Tensor, axis: int, sizes: list[int]) -> Tensor:
         """(B, N, heads, levels * K) where each query looks along an axis (0 = x), in pixels of each level.
@@ -107,7 +108,7 @@ def attend(
     Returns:
         (B, heads, P, T, d)
     """
-    batch, heads, people, _, dim = query.shape
+    people, dim = query.shape[2], query.shape[-1]
     boxes = [slot for slot in slots if slot.is_box]
     points = [slot for slot in slots if not slot.is_box]
     may_see = None if may_see is None else may_see[:, None]
@@ -118,14 +119,20 @@ def attend(
     if may_see is not None:
         scores = scores.masked_fill(~may_see, -math.inf)
     own = box_query @ take(key, points).transpose(-1, -2)  # (B, heads, P, boxes, points)
-    scores = torch.cat((own, scores.view(batch, heads, people, len(boxes), -1)), dim=-1)
+    scores = torch.cat((own, scores.unflatten(2, (people, -1))), dim=-1)
     weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     own, others = weights.split((own.shape[-1], seen[0].shape[-2]), dim=-1)
-    box_out = own @ take(value, points) + (others.flatten(2, 3) @ seen[1]).view(batch, heads, people, -1, dim)
-    point_out = F.scaled_dot_product_attention(take(query, points), key, value)
+    box_out = own @ take(value, points) + (others.flatten(2, 3) @ seen[1]).unflatten(2, (people, -1))
+    point_out = _within_people(take(query, points), key, value)
     box_parts = iter(box_out.split(1, dim=-2))
     point_parts = iter(point_out.split([slot.stop - slot.start for slot in points], dim=-2))
     return torch.cat([next(box_parts if slot.is_box else point_parts) for slot in slots], dim=-2)
+
+
+def _within_people(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention (B, heads, P, T, d) of each person's tokens to all of theirs, people as entries of one batch."""
+    one_batch = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))
+    return F.scaled_dot_product_attention(*one_batch).view_as(query.transpose(1, 2)).transpose(1, 2)
 
 
 class PersonAttention(nn.Module):

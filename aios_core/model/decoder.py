@@ -21,6 +21,9 @@ from aios_core.model.pieces import in_pieces
 from aios_core.model.position import box_position, inverse_sigmoid
 from aios_core.model.predictions import LayerPredictions
 
+FEWEST_PEOPLE = 4
+"""Queries that become people however hopeless they are, so that no picture is left without any."""
+
 
 @dataclass(frozen=True)
 class People:
@@ -112,6 +115,7 @@ class Decoder(nn.Module):
         heads: Heads,
         picture_size: Tensor,
         all_layers: bool,
+        least_score: float = 0.0,
     ) -> tuple[list[LayerPredictions], list[LayerPredictions]]:
         """Predictions of the people and of the copies, of every layer or of the last one alone.
 
@@ -121,12 +125,13 @@ class Decoder(nn.Module):
             same_group: (B or 1, M, M) bool: which copies see each other.
             keypoints: (B, M, 17, 2) places of the copies' joints; None leaves the copies boxes throughout.
             picture_size: (B, 2) unpadded width and height in pixels.
+            least_score: queries that score less after the box stage are not made people (see `_select`).
         """
         predictions, copy_predictions = [], []
         last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
             if index in heads.starts[1:]:
-                people, copies = self._next_stage(people, copies, keypoints, index, heads)
+                people, copies = self._next_stage(people, copies, keypoints, index, heads, least_score)
             everyone = [people] if copies is None else [people, copies]
             references = [group.places() for group in everyone]
             position = [self._position(boxes, levels) for boxes in references]
@@ -148,20 +153,28 @@ class Decoder(nn.Module):
         return self.ref_point_head(box_position(boxes, self.norm.weight.numel()).to(boxes.dtype))
 
     def _next_stage(
-        self, people: People, copies: People | None, keypoints: Tensor | None, index: int, heads: Heads
-    ) -> tuple[People, People | None]:
+        self, people: People, copies: People | None, keypoints: Tensor | None, index: int, heads: Heads,
+        least_score: float,
+    ) -> tuple[People, People | None]:  # fmt: skip
         stage = people.stage + 1
         if stage == BODY_STAGE:
-            people = self._select(people, heads, index - 1)
+            people = self._select(people, heads, index - 1, least_score)
         people = self._expand(people, stage, heads)
         if copies is not None and keypoints is not None:
             copies = self._expand(copies, stage, heads, keypoints if stage == BODY_STAGE else None)
         return people, copies
 
-    def _select(self, queries: People, heads: Heads, layer: int) -> People:
-        """The queries with the best scores of a layer's class head, best first."""
+    def _select(self, queries: People, heads: Heads, layer: int, least_score: float) -> People:
+        """The queries with the best scores of a layer's class head, best first.
+
+        As many of each picture as reach least_score in the picture with most of them; at least FEWEST_PEOPLE, at
+        most the model's number of people. Counting them waits for the device.
+        """
         scores = heads.scores(queries.content.detach()[:, :, 0], layer).amax(-1)
         count = min(self.people, scores.shape[1])
+        if least_score > 0:
+            promising = int((scores.sigmoid() >= least_score).sum(1).max())
+            count = min(max(promising, FEWEST_PEOPLE), count)
         chosen = scores.topk(count, dim=1).indices[..., None, None]
         content, references = (
             x.gather(1, chosen.expand(-1, -1, 1, x.shape[-1])) for x in (queries.content, queries.references)

@@ -17,8 +17,7 @@ def in_pieces(work: Callable[..., Tensor], *tokens: Tensor) -> Tensor:
     On the CPU a piece of the tokens is worked on after the other; elsewhere, in training and for compilers all at once.
     """
     first = tokens[0]
-    whole = first.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling()
-    size = first.shape[1] if whole else max(PIECE // first.shape[0], 1)
-    if size >= first.shape[1]:
+    if first.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return work(*tokens)
+    size = max(PIECE // first.shape[0], 1)
     return torch.cat([work(*piece) for piece in zip(*(x.split(size, dim=1) for x in tokens), strict=True)], dim=1)

@@ -1,8 +1,8 @@
 """Bilinear samples of feature levels, weighted and summed: the inner loop of deformable attention.
 
-`sampler` chooses between an embedding bag (CPU), a fused kernel (CUDA with Triton), grid_sample (Apple's GPU) and, for
-training on the CPU, compiled loops. All compute the same; tests hold them against each other. Places are in pixels of
-each level, x to the right and y down: the first pixel's centre lies at 0.5, what lies outside is zero.
+`sampler` chooses between an embedding bag (CPU), a fused kernel (CUDA with Triton), grid_sample (Apple's GPU, ONNX)
+and, for training on the CPU, compiled loops. All compute the same; tests hold them against each other. Places are in
+pixels of each level, x to the right and y down: the first pixel's centre lies at 0.5, what lies outside is zero.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Sampler = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def sampler(value: Tensor, shapes: LevelShapes, points: int) -> Sampler:
     """What takes K = `points` samples a level of values (B, S, heads, channels), in the fastest way there is."""
-    if value.device.type == "mps":
+    if value.device.type == "mps" or torch.onnx.is_in_onnx_export():
         return partial(sample_by_grid, value, shapes)
     device, needs_gradient = value.device.type, torch.is_grad_enabled()
     is_plain = not torch.compiler.is_compiling()  # compilers cannot see into compiled loops

@@ -81,6 +81,9 @@ def test_the_options_are_ones_that_the_command_line_knows(scene, command):
     settings.fit_picture, settings.level_camera, settings.lock_feet = True, True, False
     options = parser().parse_args(command()[3:])
     assert options.fit and options.level_camera and options.no_foot_lock and options.max_people == 3
+    assert not options.fast
+    settings.quality = "fast"
+    assert parser().parse_args(command()[3:]).fast
 
 
 def test_a_queued_clip_keeps_the_settings_it_was_queued_with(scene):
