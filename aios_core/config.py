@@ -161,6 +161,8 @@ class CaptureConfig:
     fast: bool = False
     """Trade people for speed: pictures at 0.7 of their size, and queries that are hopeless after the box stage are
     dropped. docs/fast.md has the measured loss."""
+    precision: str = "float32"
+    """Of the network's matrix products: 'float32', or 'bfloat16' or 'float16' on devices that are faster at those."""
     batch: int = 4
     """Frames a forward pass takes."""
     memory_seconds: float = 0.7

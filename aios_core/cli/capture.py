@@ -19,7 +19,7 @@ from aios_core.output import check_writable
 # What stands to the left of one of these options' values in CaptureConfig is the option's destination.
 CAPTURE_FIELDS = (
     "weights", "body", "device", "threshold", "max_people", "fov_deg", "focal_px", "start", "stop", "step",
-    "camera_path", "sequence_fps", "scale", "fast",
+    "camera_path", "sequence_fps", "scale", "fast", "precision",
 )  # fmt: skip
 
 
@@ -77,6 +77,10 @@ def _add_footage(parser: argparse.ArgumentParser, many: bool = False) -> None:
     parser.add_argument(
         "--fast", action="store_true",
         help="about 1.5 times as fast: pictures at 0.7 of their size, hopeless people dropped early; finds fewer",
+    )  # fmt: skip
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16", "float16"),
+        help="of the network's matrix products; half precision is faster on GPUs and processors with AMX",
     )  # fmt: skip
     parser.add_argument("--threshold", type=float, help="least score of a person, 0..1 (default: the weights' own)")
     parser.add_argument("--max-people", type=int, help="keep at most so many people a frame (default: all)")

@@ -157,7 +157,8 @@ def run_settings(footage: Footage, config: CaptureConfig) -> dict[str, object]:
         "weights_state": [weights.stat().st_size, weights.stat().st_mtime] if weights.exists() else None,
         "body": config.body,
         **{name: getattr(config, name) for name in ("start", "stop", "step", "sequence_fps")},
-        **{name: getattr(config, name) for name in ("threshold", "max_people", "duplicate_overlap", "scale", "fast")},
+        **{name: getattr(config, name) for name in ("threshold", "max_people", "duplicate_overlap")},
+        **{name: getattr(config, name) for name in ("scale", "fast", "precision")},
     }
 
 

@@ -22,6 +22,7 @@ LEAST_SCALE, MOST_SCALE = 0.25, 4.0
 """Factors on the size of the training's pictures."""
 FAST_SCALE = 0.7
 """Further factor of fast captures: half the pixels."""
+PRECISIONS = ("float32", "bfloat16", "float16")
 HOPELESS_SHARE = 0.3
 """In fast captures, queries that score less than this share of the threshold after the box stage are dropped: of the
 open weights' people none that reaches the threshold in the end, of those that reach half of it 1.4 %."""
@@ -38,6 +39,8 @@ class Network:
     threshold: float
     least_score: float = 0.0
     """Queries with lower scores after the box stage are dropped (see `AiOS.forward`)."""
+    precision: torch.dtype = torch.float32
+    """Of matrix products."""
 
     @property
     def config(self) -> ModelConfig:
@@ -62,10 +65,12 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
 
     Raises:
         CheckpointError: the weights are missing or do not fit.
-        AiosError: there is no such device, or the scale is out of all reason.
+        AiosError: there is no such device or precision, or the scale is out of all reason.
     """
     if not LEAST_SCALE <= config.scale <= MOST_SCALE:
         raise AiosError(f"--scale {config.scale:g}: give a factor from {LEAST_SCALE} to {MOST_SCALE}.")
+    if config.precision not in PRECISIONS:
+        raise AiosError(f"The precision is one of {', '.join(PRECISIONS)}, not {config.precision}.")
     scale = config.scale * (FAST_SCALE if config.fast else 1)
     checkpoint = load_checkpoint(weights_path(config.weights))
     trained = checkpoint.config or AIOS
@@ -78,7 +83,8 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
     stated = (checkpoint.metadata or {}).get("score_threshold")
     threshold = config.threshold if config.threshold is not None else float(stated or DEFAULT_THRESHOLD)
     model = model.for_inference().to(device, memory_format=torch.channels_last)
-    return Network(model, device, means, threshold, HOPELESS_SHARE * threshold if config.fast else 0.0)
+    least_score = HOPELESS_SHARE * threshold if config.fast else 0.0
+    return Network(model, device, means, threshold, least_score, getattr(torch, config.precision))
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -123,7 +129,10 @@ def start_looking(network: Network, frames: Sequence[Frame], size: tuple[int, in
     pixels = (pixels.pin_memory() if on_gpu else pixels).to(network.device, non_blocking=True)
     images = preprocess_batch(pixels, size)
     padding = torch.zeros(len(images), *images.shape[2:], dtype=torch.bool, device=network.device)
-    predictions = copied_to_cpu(network.model(images, padding, least_score=network.least_score).final)
+    halved = network.precision != torch.float32
+    with torch.autocast(network.device.type, network.precision if halved else None, enabled=halved):
+        predictions = network.model(images, padding, least_score=network.least_score).final
+    predictions = copied_to_cpu(predictions)
     return Looking(predictions, torch.cuda.current_stream(network.device).record_event() if on_gpu else None)
 
 

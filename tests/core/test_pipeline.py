@@ -20,8 +20,10 @@ from aios_core.geometry.camera import (
     project,
     refit_translation,
 )  # fmt: skip
+from aios_core.errors import AiosError
 from aios_core.media import Footage
 from aios_core.model.predictions import LayerPredictions
+from aios_core.pipeline.capture import iterate_people
 from aios_core.pipeline.people import FramePeople, people_from_predictions, without_duplicates
 from aios_core.pipeline.placement import place
 from aios_core.pipeline.shot import network_joints_px, shot_camera
@@ -229,3 +231,13 @@ def test_a_mirrored_network_gives_mirrored_people():
     assert np.allclose(b.boxes_xyxy_px[:, [2, 0]], 640 - a.boxes_xyxy_px[:, [0, 2]], atol=1e-2)
     assert np.allclose(b.keypoints_px[:, 5], [640, 0] + a.keypoints_px[:, 6] * [-1, 1], atol=1e-2)
     assert rotmat_to_axis_angle(np.eye(3)).tolist() == [0, 0, 0]
+
+
+def test_half_precision_sees_the_same_people():
+    astronaut = Path(__file__).parents[2] / "examples/footage/astronaut.jpg"
+    exact, half = (next(iterate_people(astronaut, CaptureConfig(precision=p)))[1] for p in ("float32", "float16"))
+    assert len(half) == len(exact)
+    assert np.abs(half.keypoints_px - exact.keypoints_px).max() < 2
+    assert 0 < np.abs(half.body_pose - exact.body_pose).max() < 0.02
+    with pytest.raises(AiosError, match="float8"):
+        next(iterate_people(astronaut, CaptureConfig(precision="float8")))
