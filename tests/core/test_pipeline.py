@@ -12,6 +12,7 @@ from aios_core.body.files import open_body
 from aios_core.body.joints import MIRROR_COCO17
 from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
 from aios_core.config import OPEN, CaptureConfig
+from aios_core.errors import AiosError
 from aios_core.geometry.camera import (
     default_focal_px,
     focal_px_from_35mm,
@@ -20,7 +21,6 @@ from aios_core.geometry.camera import (
     project,
     refit_translation,
 )  # fmt: skip
-from aios_core.errors import AiosError
 from aios_core.media import Footage
 from aios_core.model.predictions import LayerPredictions
 from aios_core.pipeline.capture import iterate_people
