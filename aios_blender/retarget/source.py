@@ -57,11 +57,13 @@ def performance_of_person(person: Person, scene: Any) -> Performance:
     """What Blender plays for a built person, whatever was changed by hand.
 
     Raises:
-        ExportError: the person has no keys.
+        ExportError: the person has no keys, or does not play them.
     """
     armature = person.armature
     if "aios_first_frame" not in armature:
         raise ExportError(f"{person.name} has no keys to retarget.")
+    if armature.data.pose_position == "REST":
+        raise ExportError(f"{person.name} is shown at rest: choose Pose Position first.")
     frames = np.arange(int(armature["aios_first_frame"]), int(armature["aios_last_frame"]) + 1)
     motion = sample([person], scene, frames)[0]
     seen = motion.visible
@@ -72,7 +74,7 @@ def performance_of_person(person: Person, scene: Any) -> Performance:
         name=person.name, times=frames[seen].astype(float), frames=frames[seen], fps=motion.fps,
         rest=size * rest, sole=size * lowest_point(armature), heels=size * _heels(person, rest),
         turns=_without_scale(places[..., :3, :3]),
-        hips=places[:, HIPS, :3, 3].mean(1), contacts=_contacts(armature, frames[seen]),
+        hips=places[..., :3, 3][:, HIPS].mean(1), contacts=_contacts(armature, frames[seen]),
     )  # fmt: skip
 
 
@@ -115,7 +117,7 @@ def performance_of_track(found: Mocap, number: int | None, body: BodyModel, firs
     )
     vertices = rest_vertices(fitted, betas).astype(np.float64)
     cameras = found.camera_to_world if len(found.camera_to_world) == 1 else found.camera_to_world[track.frames]
-    hips = places[:, HIPS, :3, 3].mean(1) + track.transl
+    hips = places[..., :3, 3][:, HIPS].mean(1) + track.transl
     return Performance(
         name=track.name, times=frame_numbers(found.timestamps, float(found.fps), first_frame)[track.frames],
         frames=track.frames, fps=float(found.fps), rest=rest, sole=float(vertices[:, 1].min()),
