@@ -149,6 +149,6 @@ def leg_joints(side: str, motion: RigMotion, rig: Rig) -> tuple[np.ndarray, np.n
 def knee_direction(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, front: np.ndarray) -> np.ndarray:
     """(N, 3) where the knee points, off the line from hip to ankle; for a straight leg to its front (N, 3)."""
     line = (ankle - hip) / np.linalg.norm(ankle - hip, axis=1, keepdims=True)
-    off = knee - hip + 1e-3 * np.linalg.norm(knee - hip, axis=1, keepdims=True) * front
+    off = knee - hip + 0.02 * np.linalg.norm(knee - hip, axis=1, keepdims=True) * front
     off -= (off * line).sum(1, keepdims=True) * line
     return off / np.linalg.norm(off, axis=1, keepdims=True)

@@ -442,6 +442,21 @@ def test_the_command_line_writes_the_moving_rig_with_the_footages_clock(files, t
     assert json.loads((tmp_path / "map.json").read_text())["bones"]["left_hip"] == "mixamorig:LeftUpLeg"
 
 
+def test_a_character_from_an_fbx_file_moves_as_one_that_is_in_the_scene(files, tmp_path):
+    clip, _ = files
+    found = mocap_file.load(clip)
+    performance = performance_of_track(found, 1, open_body())
+    armature = bpy.data.objects["Armature"]
+    bpy.ops.export_scene.fbx(filepath=str(tmp_path / "rig.fbx"), object_types={"ARMATURE"}, bake_anim=False)
+    retarget(performance, armature, FREE)
+    expected = mixamo_joints(armature, performance)
+    output = tmp_path / "out.blend"
+    assert main(["retarget", str(clip), "--to", str(tmp_path / "rig.fbx"), "-o", str(output), "--no-foot-lock"]) == 0
+    bpy.ops.wm.open_mainfile(filepath=str(output))
+    armature = next(o for o in bpy.data.objects if o.type == "ARMATURE")
+    assert np.abs(mixamo_joints(armature, performance) - expected).max() < 1e-3
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [
@@ -466,6 +481,7 @@ def test_bone_maps_that_are_none_are_told(tmp_path):
         ('{"format": "aios-bone-map", "bones": {"hip": "x"}}', "'hip' is no SMPL-X joint"),
         ('{"format": "aios-bone-map", "bones": {"left_hip": ["x", "y"]}}', "one bone only"),
         ('{"format": "aios-bone-map", "bones": {"head": "x"}, "prefix": "("}', "damaged"),
+        ('{"format": "aios-bone-map", "bones": {"head": "x", "neck": ["y", "x"]}}', "'x' stands for two joints"),
     ):  # fmt: skip
         (tmp_path / "map.json").write_text(text)
         with pytest.raises(ExportError, match=message):
