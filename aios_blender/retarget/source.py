@@ -31,7 +31,7 @@ HEEL_BEHIND = 0.4
 
 @dataclass(frozen=True)
 class Performance:
-    """One person over N frames, in the upright world: z up, the ground at z = 0, metres."""
+    """One person over N frames, in the upright world: z up, metres."""
 
     name: str
     times: np.ndarray
@@ -51,6 +51,8 @@ class Performance:
     """(N, 3) the middle between the hip joints."""
     contacts: np.ndarray
     """(N, 4) bool: which of CONTACT_POINTS stand on the ground."""
+    ground: float = 0.0
+    """World z that they stand at: other than 0 for people who were lifted onto a stage by hand."""
 
 
 def performance_of_person(person: Person, scene: Any) -> Performance:
@@ -75,6 +77,7 @@ def performance_of_person(person: Person, scene: Any) -> Performance:
         rest=size * rest, sole=size * lowest_point(armature), heels=size * _heels(person, rest),
         turns=_without_scale(places[..., :3, :3]),
         hips=places[..., :3, 3][:, HIPS].mean(1), contacts=_contacts(armature, frames[seen]),
+        ground=float(motion.world[0, 2, 3]),
     )  # fmt: skip
 
 

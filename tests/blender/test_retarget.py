@@ -240,6 +240,21 @@ def test_a_person_built_in_blender_and_the_track_they_came_from_give_the_same_mo
             assert np.abs(getattr(played, name) - getattr(read, name)).max() < close, name
 
 
+def test_a_person_lifted_and_turned_by_hand_takes_the_rig_along():
+    person = build(make_mocap(length=12), open_body(), SceneSettings(with_camera=False)).people[0].armature
+    scene, performance = bpy.context.scene, performed("walker")[0]
+    rig = mixamo_rig(other_build(performance.rest, STOCKY), performance.sole)
+    found = []
+    for lift, turn in ((0, 0), (1.5, 0.7)):
+        person.location.z, person.rotation_euler.z = lift, turn
+        performance = performance_of_person(built_people(scene, [1])[0], scene)
+        retarget(performance, rig)
+        found.append(mixamo_joints(rig, performance))
+    ahead = np.array([[np.cos(0.7), -np.sin(0.7), 0], [np.sin(0.7), np.cos(0.7), 0], [0, 0, 1]])
+    moved = found[0] @ ahead.T + [0, 0, 1.5]
+    assert np.abs(moved - found[1]).max() < 1e-4
+
+
 def test_gaps_hold_the_pose_and_are_said():
     found = make_mocap(length=12)
     performance = performance_of_track(found, 2, open_body())
