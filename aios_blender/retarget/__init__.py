@@ -11,7 +11,7 @@ import numpy as np
 from aios_core.body.joints import JOINT_NAMES
 from aios_core.errors import ExportError
 
-from .bake import Clock, bake
+from .baking import Clock, bake
 from .bone_map import BoneMap, choose_map, require_complete
 from .controls import controls_of, rig_motion
 from .rig import rig_of

@@ -105,6 +105,10 @@ def _checked(bone_map: BoneMap, path: str) -> BoneMap:
     spread = [joint for joint, bones in bone_map.bones.items() if len(bones) > 1 and joint not in TORSO]
     if spread:
         raise ExportError(f"{path}: {spread[0]} can have one bone only; several share {', '.join(TORSO)} alone.")
+    every = [bone for bones in bone_map.bones.values() for bone in bones]
+    twice = next((bone for bone in every if every.count(bone) > 1), None)
+    if twice is not None:
+        raise ExportError(f"{path}: bone '{twice}' stands for two joints.")
     return bone_map
 
 

@@ -44,14 +44,18 @@ def rig_motion(performance: Performance, rig: Rig, lock_feet: bool) -> RigMotion
     """A person's motion on the rig's body, with planted feet locked if wanted."""
     person = person_build(performance.rest, performance.sole)
     build = Build(rig.in_smplx_axes(rig.heads), rig.in_smplx_axes(rig.ends), rig.ground)
+    ground = np.array([0, 0, performance.ground])
     motion = RigMotion(
-        transfer_turns(performance.turns, person, build, rig.axes), transfer_hips(performance.hips, person, build)
+        transfer_turns(performance.turns, person, build, rig.axes),
+        transfer_hips(performance.hips - ground, person, build),
     )
-    return lock_rig_feet(motion, leg_rest(rig, person, performance.heels), performance) if lock_feet else motion
+    if lock_feet:
+        motion = lock_rig_feet(motion, leg_rest(rig, person, performance.heels), performance)
+    return RigMotion(motion.turns, motion.hips + ground)
 
 
 def lock_rig_feet(motion: RigMotion, rest: LegRest, performance: Performance) -> RigMotion:
-    """The motion with planted soles at rest on the ground, each stretch without gaps by itself."""
+    """The motion with planted soles at rest on the ground, z = 0, each stretch without gaps by itself."""
     legs = leg_motion(motion)
     pieces = np.split(np.arange(len(performance.frames)), np.flatnonzero(np.diff(performance.frames) > 1) + 1)
     locked = [
@@ -149,6 +153,6 @@ def leg_joints(side: str, motion: RigMotion, rig: Rig) -> tuple[np.ndarray, np.n
 def knee_direction(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, front: np.ndarray) -> np.ndarray:
     """(N, 3) where the knee points, off the line from hip to ankle; for a straight leg to its front (N, 3)."""
     line = (ankle - hip) / np.linalg.norm(ankle - hip, axis=1, keepdims=True)
-    off = knee - hip + 1e-3 * np.linalg.norm(knee - hip, axis=1, keepdims=True) * front
+    off = knee - hip + 0.02 * np.linalg.norm(knee - hip, axis=1, keepdims=True) * front
     off -= (off * line).sum(1, keepdims=True) * line
     return off / np.linalg.norm(off, axis=1, keepdims=True)

@@ -90,13 +90,17 @@ class AIOS_OT_save_bone_map(bpy.types.Operator, ExportHelper):
 
     bl_idname = "aios.save_bone_map"
     bl_label = "Save Bone Map"
+    bl_options = {"REGISTER", "UNDO"}
     filename_ext = ".json"
     filter_glob: bpy.props.StringProperty(default="*.json", options={"HIDDEN"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """With a rig."""
-        return context.scene.aios_retarget.rig is not None
+        if context.scene.aios_retarget.rig is None:
+            cls.poll_message_set("Choose the rig first")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Write it, and use it from now on."""

@@ -40,7 +40,9 @@ def body_axes(heads: Mapping[str, np.ndarray], own_axes: np.ndarray) -> np.ndarr
     up = nearest_axis(upward, own_axes)
     across = heads["left_hip"] - heads["right_hip"]
     across = across - (across @ up) * up
-    if np.linalg.norm(across) < 1e-6 * np.linalg.norm(upward) or angle_degrees(upward, up) > UPRIGHT_DEGREES:
+    torso = (heads["left_shoulder"] + heads["right_shoulder"]) / 2 - hips
+    leaning = max(angle_degrees(upward, up), angle_degrees(torso, up))
+    if leaning > UPRIGHT_DEGREES or np.linalg.norm(across) < 1e-6 * np.linalg.norm(upward):
         raise ExportError("The rig does not stand upright on two legs in its rest pose: apply a standing rest pose.")
     left = nearest_axis(across, own_axes)
     left = left if angle_degrees(across, left) < SNAP_DEGREES else across / np.linalg.norm(across)

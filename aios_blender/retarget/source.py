@@ -31,7 +31,7 @@ HEEL_BEHIND = 0.4
 
 @dataclass(frozen=True)
 class Performance:
-    """One person over N frames, in the upright world: z up, the ground at z = 0, metres."""
+    """One person over N frames, in the upright world: z up, metres."""
 
     name: str
     times: np.ndarray
@@ -51,17 +51,21 @@ class Performance:
     """(N, 3) the middle between the hip joints."""
     contacts: np.ndarray
     """(N, 4) bool: which of CONTACT_POINTS stand on the ground."""
+    ground: float = 0.0
+    """World z that they stand at: other than 0 for people who were lifted onto a stage by hand."""
 
 
 def performance_of_person(person: Person, scene: Any) -> Performance:
     """What Blender plays for a built person, whatever was changed by hand.
 
     Raises:
-        ExportError: the person has no keys.
+        ExportError: the person has no keys, or does not play them.
     """
     armature = person.armature
     if "aios_first_frame" not in armature:
         raise ExportError(f"{person.name} has no keys to retarget.")
+    if armature.data.pose_position == "REST":
+        raise ExportError(f"{person.name} is shown at rest: choose Pose Position first.")
     frames = np.arange(int(armature["aios_first_frame"]), int(armature["aios_last_frame"]) + 1)
     motion = sample([person], scene, frames)[0]
     seen = motion.visible
@@ -72,7 +76,8 @@ def performance_of_person(person: Person, scene: Any) -> Performance:
         name=person.name, times=frames[seen].astype(float), frames=frames[seen], fps=motion.fps,
         rest=size * rest, sole=size * lowest_point(armature), heels=size * _heels(person, rest),
         turns=_without_scale(places[..., :3, :3]),
-        hips=places[:, HIPS, :3, 3].mean(1), contacts=_contacts(armature, frames[seen]),
+        hips=places[..., :3, 3][:, HIPS].mean(1), contacts=_contacts(armature, frames[seen]),
+        ground=float(motion.world[0, 2, 3]),
     )  # fmt: skip
 
 
@@ -115,7 +120,7 @@ def performance_of_track(found: Mocap, number: int | None, body: BodyModel, firs
     )
     vertices = rest_vertices(fitted, betas).astype(np.float64)
     cameras = found.camera_to_world if len(found.camera_to_world) == 1 else found.camera_to_world[track.frames]
-    hips = places[:, HIPS, :3, 3].mean(1) + track.transl
+    hips = places[..., :3, 3][:, HIPS].mean(1) + track.transl
     return Performance(
         name=track.name, times=frame_numbers(found.timestamps, float(found.fps), first_frame)[track.frames],
         frames=track.frames, fps=float(found.fps), rest=rest, sole=float(vertices[:, 1].min()),

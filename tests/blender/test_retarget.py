@@ -61,7 +61,7 @@ FREE = RetargetSettings(lock_feet=False)
 
 
 @cache
-def performed(name, rows=slice(None)):
+def performed(name, first=0, last=None):
     """A captured person whose feet have been locked on their own body, and their joints (N, 55, 3) in the world."""
     clip, body = clips()[name], the_body()
     rest, vertices = rest_joints(body, clip.betas).astype(float), rest_vertices(body, clip.betas).astype(float)
@@ -69,6 +69,7 @@ def performed(name, rows=slice(None)):
     soles = posed_soles(body_transforms(body, clip.betas, clip.pose, clip.transl), sole_points(body, clip.betas), rest)
     planted = contacts(soles, eyes, times, NOISELESS)
     onto_ground = clip.transl - [0, 0, np.median(soles[..., 2][planted])]
+    rows = slice(first, last)
     locked = lock_feet(body, clip.betas, clip.pose, onto_ground, planted, eyes, times)
     posed = forward_kinematics(
         axis_angle_to_rotmat(locked.pose), np.broadcast_to(rest, locked.pose.shape), PARENTS
@@ -90,6 +91,11 @@ def heads(rig, bones, times):
         played = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
         answer.append([played.matrix_world @ played.pose.bones[bone].head for bone in bones])
     return np.array(answer)
+
+
+def sole_under(rest, performance, size=1.0):
+    """Height of the soles under rest joints (55, 3) of a rig whose feet are `size` times the person's."""
+    return rest[[7, 8], 1].mean() - size * (performance.rest[[7, 8], 1].mean() - performance.sole)
 
 
 def mixamo_joints(rig, performance):
@@ -137,7 +143,7 @@ def directions(places, names):
 
 @pytest.mark.parametrize("clip", ["walker", "dancer"])
 def test_a_skeleton_of_the_same_build_moves_the_same(clip):
-    performance, joints = performed(clip, slice(0, 40))
+    performance, joints = performed(clip, 0, 40)
     rig = mixamo_rig(performance.rest, performance.sole)
     done = retarget(performance, rig, FREE)
     assert done.bone_map.name == "Mixamo" and not done.warnings
@@ -152,17 +158,18 @@ def test_a_skeleton_of_the_same_build_moves_the_same(clip):
     ],
 )  # fmt: skip
 def test_scale_rolls_bone_directions_facing_and_rest_pose_of_a_rig_play_no_part(how):
-    performance, joints = performed("dancer", slice(60, 75))
+    performance, joints = performed("dancer", 60, 75)
     how = dict(how)
     rest = posed_rest(performance.rest, how.pop("pose", {}))
+    sole = sole_under(rest, performance)
     how |= {name: np.random.default_rng(how[name]) for name in ("rolls", "tails") if name in how}
-    rig = mixamo_rig(rest, performance.sole, **how)
+    rig = mixamo_rig(rest, sole, **how)
     retarget(performance, rig, FREE)
     assert np.abs(mixamo_joints(rig, performance) - of_mixamo(joints)).max() < 1e-4
 
 
 def test_rotation_modes_of_the_rig_are_kept():
-    performance, joints = performed("dancer", slice(60, 90))
+    performance, joints = performed("dancer", 60, 90)
     rig = mixamo_rig(performance.rest, performance.sole)
     modes = ("XYZ", "YXZ", "AXIS_ANGLE", "ZYX", "QUATERNION")
     for i, bone in enumerate(rig.pose.bones):
@@ -178,17 +185,16 @@ def test_rotation_modes_of_the_rig_are_kept():
 
 @pytest.mark.parametrize("clip", ["walker", "dancer", "boxer"])
 def test_on_another_build_limbs_point_alike_and_planted_feet_stay(clip):
-    performance, joints = performed(clip, slice(0, 70))
+    performance, joints = performed(clip, 0, 70)
     size = 1.3
     rest = posed_rest(other_build(performance.rest, STOCKY, size), A_POSE)
-    lowest = rest[[10, 11], 1].min() - size * (performance.rest[10, 1] - performance.sole)
     feet = [MIXAMO["left_ankle"], MIXAMO["right_ankle"]]
-    rig = mixamo_rig(rest, lowest, scale=0.01)
+    rig = mixamo_rig(rest, sole_under(rest, performance, size), scale=0.01)
     retarget(performance, rig, FREE)
     free = mixamo_joints(rig, performance)
     assert np.linalg.norm(directions(free, JOINTS) - directions(joints, JOINT_NAMES), axis=-1).max() < 1e-3
     slid, _ = sliding(soles_of(rig, performance, feet), performance.contacts)
-    assert slid > 0.01, "on other proportions feet slide by themselves"
+    assert slid > 0.005, "on other proportions feet slide by themselves"
     retarget(performance, rig)
     soles = soles_of(rig, performance, feet)
     aside, height = sliding(soles, performance.contacts)
@@ -202,7 +208,7 @@ def test_on_another_build_limbs_point_alike_and_planted_feet_stay(clip):
 
 
 def test_mirrored_motion_moves_the_rig_as_in_a_mirror():
-    performance, _ = performed("walker", slice(10, 50))
+    performance, _ = performed("walker", 10, 50)
     flip = np.diag([-1.0, 1, 1])
     even = (performance.rest + performance.rest[MIRROR_55] @ flip) / 2
     heels = (performance.heels + performance.heels[::-1] @ flip) / 2
@@ -234,6 +240,21 @@ def test_a_person_built_in_blender_and_the_track_they_came_from_give_the_same_mo
             assert np.abs(getattr(played, name) - getattr(read, name)).max() < close, name
 
 
+def test_a_person_lifted_and_turned_by_hand_takes_the_rig_along():
+    person = build(make_mocap(length=12), open_body(), SceneSettings(with_camera=False)).people[0].armature
+    scene, performance = bpy.context.scene, performed("walker")[0]
+    rig = mixamo_rig(other_build(performance.rest, STOCKY), performance.sole)
+    found = []
+    for lift, turn in ((0, 0), (1.5, 0.7)):
+        person.location.z, person.rotation_euler.z = lift, turn
+        performance = performance_of_person(built_people(scene, [1])[0], scene)
+        retarget(performance, rig)
+        found.append(mixamo_joints(rig, performance))
+    ahead = np.array([[np.cos(0.7), -np.sin(0.7), 0], [np.sin(0.7), np.cos(0.7), 0], [0, 0, 1]])
+    moved = found[0] @ ahead.T + [0, 0, 1.5]
+    assert np.abs(moved - found[1]).max() < 1e-4
+
+
 def test_gaps_hold_the_pose_and_are_said():
     found = make_mocap(length=12)
     performance = performance_of_track(found, 2, open_body())
@@ -245,7 +266,7 @@ def test_gaps_hold_the_pose_and_are_said():
 
 
 def test_earlier_actions_of_the_rig_are_kept_but_not_those_of_earlier_retargeting():
-    performance, _ = performed("walker", slice(0, 5))
+    performance, _ = performed("walker", 0, 5)
     rig = mixamo_rig(performance.rest, performance.sole)
     own = bpy.data.actions.new("dance")
     rig.animation_data_create().action = own
@@ -269,7 +290,7 @@ def rigify_file(tmp_path_factory):
 
 def test_generated_rigify_rigs_follow_through_their_controls_with_feet_on_inverse_kinematics(rigify_file):
     bpy.ops.wm.open_mainfile(filepath=str(rigify_file))
-    performance, joints = performed("walker", slice(10, 40))
+    performance, joints = performed("walker", 10, 40)
     rig, metarig = bpy.data.objects["rig"], bpy.data.objects["metarig"]
     deforming = {joint: f"ORG-{bones[0]}" for joint, bones in preset_map("rigify_metarig").bones.items()}
     names = list(deforming)
@@ -335,7 +356,7 @@ def test_maps_are_proposed_from_names_in_any_spelling(spelling):
 
 
 def test_a_map_of_ones_own_is_written_completed_and_used(tmp_path):
-    performance, joints = performed("walker", slice(0, 6))
+    performance, joints = performed("walker", 0, 6)
     rig = mixamo_rig(performance.rest, performance.sole, prefix="")
     rig.data.bones["LeftLeg"].name = "Bob"
     path = tmp_path / "map.json"
@@ -352,7 +373,7 @@ def test_a_map_of_ones_own_is_written_completed_and_used(tmp_path):
 
 
 def test_joints_without_bones_do_not_stop_those_beyond_them_and_chains_share_a_joint(tmp_path):
-    performance, joints = performed("dancer", slice(0, 10))
+    performance, joints = performed("dancer", 0, 10)
     rig = mixamo_rig(performance.rest, performance.sole)
     few = preset_map("mixamo")
     bones = {joint: found for joint, found in few.bones.items() if joint not in ("spine1", "spine2", "left_collar")}
@@ -366,8 +387,6 @@ def test_joints_without_bones_do_not_stop_those_beyond_them_and_chains_share_a_j
 
 
 def with_wrong_rest_pose(rig):
-    rig.rotation_euler = (0.8, 0, 0)
-    rig.rotation_euler.x += 0
     bpy.context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
     for side in ("Left", "Right"):
@@ -406,7 +425,7 @@ def with_connected_hips(rig):
     ],
 )  # fmt: skip
 def test_rigs_that_cannot_be_moved_are_told_apart_and_left_alone(spoilt, message):
-    performance, _ = performed("walker", slice(0, 5))
+    performance, _ = performed("walker", 0, 5)
     rig = mixamo_rig(performance.rest, performance.sole)
     spoilt(rig)
     bpy.context.view_layer.update()
@@ -438,6 +457,21 @@ def test_the_command_line_writes_the_moving_rig_with_the_footages_clock(files, t
     assert json.loads((tmp_path / "map.json").read_text())["bones"]["left_hip"] == "mixamorig:LeftUpLeg"
 
 
+def test_a_character_from_an_fbx_file_moves_as_one_that_is_in_the_scene(files, tmp_path):
+    clip, _ = files
+    found = mocap_file.load(clip)
+    performance = performance_of_track(found, 1, open_body())
+    armature = bpy.data.objects["Armature"]
+    bpy.ops.export_scene.fbx(filepath=str(tmp_path / "rig.fbx"), object_types={"ARMATURE"}, bake_anim=False)
+    retarget(performance, armature, FREE)
+    expected = mixamo_joints(armature, performance)
+    output = tmp_path / "out.blend"
+    assert main(["retarget", str(clip), "--to", str(tmp_path / "rig.fbx"), "-o", str(output), "--no-foot-lock"]) == 0
+    bpy.ops.wm.open_mainfile(filepath=str(output))
+    armature = next(o for o in bpy.data.objects if o.type == "ARMATURE")
+    assert np.abs(mixamo_joints(armature, performance) - expected).max() < 1e-3
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [
@@ -462,6 +496,7 @@ def test_bone_maps_that_are_none_are_told(tmp_path):
         ('{"format": "aios-bone-map", "bones": {"hip": "x"}}', "'hip' is no SMPL-X joint"),
         ('{"format": "aios-bone-map", "bones": {"left_hip": ["x", "y"]}}', "one bone only"),
         ('{"format": "aios-bone-map", "bones": {"head": "x"}, "prefix": "("}', "damaged"),
+        ('{"format": "aios-bone-map", "bones": {"head": "x", "neck": ["y", "x"]}}', "'x' stands for two joints"),
     ):  # fmt: skip
         (tmp_path / "map.json").write_text(text)
         with pytest.raises(ExportError, match=message):
