@@ -26,9 +26,9 @@ from benchmarks.crowds import tracking_ms
 from benchmarks.tables import column, parser, show
 from tests.mocaps import make_measured, make_mocap, make_track
 
-COUNTS = (1, 5, 20, 100)
-FRAMES = 100
-BATCHES = (1, 2, 4, 8, 16)
+COUNTS = (1, 10, 30, 100)
+FRAMES = 60
+BATCHES = (1, 4, 16)
 
 
 @dataclass(frozen=True)

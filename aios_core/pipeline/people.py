@@ -87,9 +87,8 @@ def people_from_predictions(
     order = np.argsort(-scores, kind="stable")
     chosen = order[scores[order] >= threshold]
     size = np.array([width, height], np.float32)
-    parts = (
-        predictions.body_rotmats, predictions.left_hand_rotmats, predictions.right_hand_rotmats, predictions.jaw_rotmats,
-    )  # fmt: skip
+    hands = (predictions.left_hand_rotmats, predictions.right_hand_rotmats)
+    parts = (predictions.body_rotmats, *hands, predictions.jaw_rotmats)
     poses = rotmat_to_axis_angle(np.concatenate([array(part) for part in parts], 1))  # at once: it is called often
     body, *hands, jaw = np.split(poses, np.cumsum([part.shape[2] for part in parts])[:-1], 1)
     if hand_means is not None:
