@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bpy
@@ -18,19 +18,17 @@ from aios_core.config import RefineConfig
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.mocap import Mocap
 from aios_core.model.predictions import LayerPredictions
-from aios_core.pipeline.people import FramePeople, people_from_predictions, without_duplicates
+from aios_core.pipeline.people import people_from_predictions, without_duplicates
 from aios_core.pipeline.refine import refine
-from aios_core.pipeline.track import Tracker
 from benchmarks import line
 from benchmarks.clips import PLAZA, write_clip
+from benchmarks.crowds import tracking_ms
 from benchmarks.tables import column, parser, show
 from tests.mocaps import make_measured, make_mocap, make_track
-from tests.tracking_scenes import DetectorNoise, crowd, detect
 
-COUNTS = (1, 5, 20, 100)
-FRAMES = 100
-BATCHES = (1, 2, 4, 8, 16)
-BIRTH_SCORE = 0.4
+COUNTS = (1, 10, 30, 100)
+FRAMES = 60
+BATCHES = (1, 4, 16)
 
 
 @dataclass(frozen=True)
@@ -89,21 +87,6 @@ def reading_ms(count: int) -> float:
         assert len(people) == count
 
     return 1e3 * float(np.median([seconds_of(read) for _ in range(10)]))
-
-
-def tracking_ms(count: int) -> float:
-    """Median milliseconds of a frame with so many people: small crowds side by side."""
-    tracker, spent = Tracker(0.7), []
-    for t, (people, _) in enumerate(detect(crowd(10, seconds=1.5), DetectorNoise(), 0)):
-        copies = [
-            replace(people, boxes_xyxy_px=people.boxes_xyxy_px + k * 4000, keypoints_px=people.keypoints_px + k * 4000)
-            for k in range(count // max(len(people), 1) + 1)
-        ]
-        everybody = FramePeople(
-            **{f.name: np.concatenate([getattr(c, f.name) for c in copies])[:count] for f in fields(FramePeople)}
-        )
-        spent.append(seconds_of(lambda e=everybody, t=t: tracker.update(e, t / 30, BIRTH_SCORE)))
-    return 1e3 * float(np.median(spent))
 
 
 def crowd_mocap(count: int) -> Mocap:

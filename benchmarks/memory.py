@@ -1,61 +1,74 @@
-"""Peak memory of a 10-minute clip against a 10-second one: python -m benchmarks.memory [--seconds 600]"""
+"""Time and peak memory by the length of a clip: python -m benchmarks.memory [--seconds 10 60 600] [--write]
+
+Not part of `make bench`: ten minutes of footage take some, although the network looks at half its size here.
+"""
 
 from __future__ import annotations
 
-import argparse
+import json
+import os
 import subprocess
 import sys
 import tempfile
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 
-import av
+from benchmarks.clips import PLAZA, write_clip
+from benchmarks.tables import column, parser, show
 
+FPS, SIZE = 25, (256, 144)
 MEASURE = """
-import resource, sys, aios_core
+import json, sys, time, torch, aios_core
 from aios_core import CaptureConfig
-mocap = aios_core.estimate(sys.argv[1], CaptureConfig(threshold=0.1, max_people=3, batch=4))
+torch.set_num_threads(int(sys.argv[2]))
+begun = time.perf_counter()
+looked = []
+config = CaptureConfig(threshold=0.1, max_people=3, scale=0.5)
+mocap = aios_core.estimate(sys.argv[1], config, on_progress=lambda _: looked.append(time.perf_counter()))
+behind = time.perf_counter() - looked[-1]
 aios_core.save(mocap, sys.argv[1] + ".npz")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sum(len(t) for t in mocap.tracks))
+print(json.dumps({
+    "looking": looked[-1] - begun, "behind": behind, "keys": sum(len(track) for track in mocap.tracks),
+    "peak_mib": int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024,
+}))
 """
 
 
-def write_clip(path: Path, source: Path, seconds: float) -> None:
-    """The source's frames again and again, small."""
-    with av.open(str(source)) as container:
-        frames = [f.reformat(256, 144).to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(25), options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = 256, 144, "yuv420p"
-        for i in range(round(seconds * 25)):
-            for packet in stream.encode(av.VideoFrame.from_ndarray(frames[i % len(frames)], format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+@dataclass(frozen=True)
+class Row:
+    """One clip."""
+
+    seconds: float = column("seconds of footage", ".0f")
+    looking: float = column("looking at it, s", ".0f")
+    behind: float = column("tracking and refining, s", ".1f")
+    keys: int = column("keys of at most 3 people a frame")
+    peak_mib: float = column("peak memory, MiB", ".0f")
+    ratio: float = column("of the first", ".2f")
 
 
-def peak_mib(path: Path) -> tuple[float, int]:
-    """Peak memory of a whole capture in a process of its own, and how many keys it found."""
-    out = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True).stdout
-    kib, keys = map(int, out.split())
-    return kib / 1024, keys
+def measure(lengths: list[float], threads: int) -> list[Row]:
+    """A row for every length in seconds, each captured in a process of its own."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for seconds in lengths:
+            path = Path(folder) / f"clip_{seconds:.0f}.mp4"
+            write_clip(path, PLAZA, seconds, FPS, SIZE)
+            command = [sys.executable, "-c", MEASURE, str(path), str(threads)]
+            environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+            out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+            found = json.loads(out.splitlines()[-1])
+            first = rows[0].peak_mib if rows else found["peak_mib"]
+            rows.append(Row(seconds, **found, ratio=found["peak_mib"] / first))
+            print(rows[-1], flush=True)
+    return rows
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600)
-    options = parser.parse_args()
-    source = Path(__file__).parents[1] / "examples" / "footage" / "plaza.mp4"
-    with tempfile.TemporaryDirectory() as folder:
-        peaks = []
-        for seconds in (10, options.seconds):
-            path = Path(folder) / f"clip_{seconds:.0f}.mp4"
-            write_clip(path, source, seconds)
-            peak, keys = peak_mib(path)
-            peaks.append(peak)
-            print(f"{seconds:6.0f} s: {peak:7.0f} MiB peak, {keys} keys", flush=True)
-        print(f"ratio {peaks[1] / peaks[0]:.2f}")
+    options = parser(__doc__)
+    options.add_argument("--seconds", type=float, nargs="+", default=[10, 60, 600])
+    options = options.parse_args()
+    show("length", measure(options.seconds, options.threads), options.write)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from trackers import ByteTrackTracker, OCSORTTracker
 from aios_core.evaluation.identity import IdentityScores, identity_scores
 from aios_core.pipeline.people import FramePeople
 from aios_core.pipeline.track import Tracker
+from benchmarks.crowds import tracking_ms
 from tests.core.test_tracking import BIRTH_SCORE, found_boxes, tracked, true_boxes
 from tests.tracking_scenes import FAIR, DetectorNoise, Scene, circling, crossing, crowd, detect, entrances
 
@@ -98,23 +99,6 @@ def mean_scores(scene: Scene, run: Callable, noise: DetectorNoise) -> tuple[Iden
     return IdentityScores(**mean), 1e3 * spent / len(SEEDS) / len(scene.times)
 
 
-def milliseconds_for(count: int) -> float:
-    """Median time of a frame with so many people: small crowds side by side."""
-    tracker, spent = Tracker(0.7), []
-    for t, (people, _) in enumerate(detect(crowd(10, seconds=1.5), DetectorNoise(), 0)):
-        copies = [
-            replace(people, boxes_xyxy_px=people.boxes_xyxy_px + k * 4000, keypoints_px=people.keypoints_px + k * 4000)
-            for k in range(count // max(len(people), 1) + 1)
-        ]
-        everybody = FramePeople(
-            **{f.name: np.concatenate([getattr(c, f.name) for c in copies])[:count] for f in fields(FramePeople)}
-        )
-        begun = time.perf_counter()
-        tracker.update(everybody, t / 30, BIRTH_SCORE)
-        spent.append(time.perf_counter() - begun)
-    return 1e3 * float(np.median(spent))
-
-
 def main() -> None:
     """Measure and print."""
     print(
@@ -131,7 +115,7 @@ def main() -> None:
                     flush=True,
                 )
     for count in (10, 50, 100):
-        print(f"{count:4d} people a frame: {milliseconds_for(count):.2f} ms")
+        print(f"{count:4d} people a frame: {tracking_ms(count):.2f} ms")
 
 
 if __name__ == "__main__":

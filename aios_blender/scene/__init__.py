@@ -69,7 +69,6 @@ def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) 
         mocap = replace(mocap, tracks=tuple(track for track in mocap.tracks if track.id in settings.people))
     name = Path(mocap.source).stem or "mocap"
     collection = bpy.data.collections.new(name)
-    bpy.context.scene.collection.children.link(collection)
     times = frame_numbers(mocap.timestamps, float(mocap.fps), FIRST_FRAME)
     clip = (float(times[0]), float(times[-1])) if len(times) else (FIRST_FRAME, FIRST_FRAME)
     bodies = [body_for_shape(body, track.betas, mocap.body_family) for track in mocap.tracks]
@@ -83,6 +82,10 @@ def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) 
         people.append(person)
     if template is not None:
         bpy.data.meshes.remove(template)
+    # Only now: Blender would evaluate everybody who is there anew whenever another armature is made.
+    bpy.context.scene.collection.children.link(collection)
+    if people:
+        bpy.context.view_layer.objects.active = people[-1].armature
     camera = new_camera(f"{name}_camera", mocap, times, collection) if settings.with_camera else None
     if camera is not None:
         footage = Path(settings.footage or mocap.source)

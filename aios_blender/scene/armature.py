@@ -34,7 +34,7 @@ def new_armature(name: str, joints: np.ndarray, collection: Any) -> Any:
     data = bpy.data.armatures.new(name)
     data.display_type = "OCTAHEDRAL"
     armature = bpy.data.objects.new(name, data)
-    collection.objects.link(armature)
+    bpy.context.scene.collection.objects.link(armature)  # bones can be made in the scene alone
     armature.rotation_euler = ARMATURE_EULER
     armature.show_in_front = True
     bpy.context.view_layer.objects.active = armature
@@ -49,6 +49,8 @@ def new_armature(name: str, joints: np.ndarray, collection: Any) -> Any:
         bone.roll = 0
         bone.parent = data.edit_bones[ROOT if PARENTS[joint] < 0 else JOINT_NAMES[PARENTS[joint]]]
     bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.context.scene.collection.objects.unlink(armature)
+    collection.objects.link(armature)
     _sort_bones(data)
     for bone in armature.pose.bones:
         bone.rotation_mode = "QUATERNION"

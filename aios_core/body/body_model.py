@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 SHAPE_COUNT = 10
 EXPRESSION_COUNT = 10
+SPARSE = 0.25
+"""Pose correctives are taken joint by joint where joints move less than this share of all coordinates."""
+
+
+@dataclass(frozen=True)
+class CorrectiveBlock:
+    """The pose correctives of one joint, without the coordinates that they do not move."""
+
+    features: slice
+    """Nine of the 486: entries of the joint's rotation matrix less identity."""
+    coordinates: np.ndarray
+    """(C,) of the V*3."""
+    directions: np.ndarray
+    """(9, C) metres."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,21 @@ class BodyModel:
     expression_names: tuple[str, ...] = ()
     base_mesh_vertex: np.ndarray | None = None
     """(V,) int32 number of each vertex on MakeHuman's base mesh hm08 (open body only)."""
+
+    @cached_property
+    def corrective_blocks(self) -> tuple[CorrectiveBlock, ...] | None:
+        """posedirs joint by joint; None where there are none or joints move so much that one product is faster."""
+        if self.posedirs is None:
+            return None
+        blocks = []
+        for start in range(0, len(self.posedirs), 9):
+            features = slice(start, start + 9)
+            coordinates = np.flatnonzero(np.any(self.posedirs[features], axis=0))
+            if len(coordinates):
+                directions = np.ascontiguousarray(self.posedirs[features, coordinates])
+                blocks.append(CorrectiveBlock(features, coordinates, directions))
+        is_sparse = sum(block.directions.size for block in blocks) < SPARSE * self.posedirs.size
+        return tuple(blocks) if is_sparse else None
 
 
 def scaled(body: BodyModel, factor: float) -> BodyModel:

@@ -21,6 +21,9 @@ from aios_core.body.joints import (
 )  # fmt: skip
 from aios_core.geometry.rotations import axis_angle_to_rotmat, mirror_axis_angle
 
+SKINNED_AT_ONCE = 8
+"""Bodies whose vertices' matrices are blended in one product: more would not stay in the processor's cache."""
+
 
 @dataclass(frozen=True)
 class PosedBody:
@@ -135,20 +138,52 @@ def pose_body(
     """
     batch = np.broadcast_shapes(betas.shape[:-1], expression.shape[:-1], pose.shape[:-2])
     rotmats = axis_angle_to_rotmat(np.broadcast_to(pose, (*batch, 55, 3)).astype(np.float32))
-    vertices = np.broadcast_to(rest_vertices(body, betas, expression), (*batch, len(body.v_template), 3))
     joints = np.broadcast_to(rest_joints(body, betas, expression), (*batch, 55, 3)).astype(np.float32)
-    if pose_correctives and body.posedirs is not None:
-        features = (rotmats[..., 1:, :, :] - np.eye(3, dtype=np.float32)).reshape(*batch, -1)
-        vertices = vertices + (features @ body.posedirs).reshape(vertices.shape)
     transforms = forward_kinematics(rotmats, joints, body.parents)
-    vertices = skin(vertices.astype(np.float32), transforms, joints, body.lbs_weights)
+    vertices = np.empty((*batch, len(body.v_template), 3), np.float32)
+    flat = [
+        array.reshape(-1, *array.shape[len(batch) :])
+        for array in (
+            vertices, np.broadcast_to(betas, (*batch, betas.shape[-1])),
+            np.broadcast_to(expression, (*batch, expression.shape[-1])), rotmats, joints, transforms,
+        )
+    ]  # fmt: skip
+    for first in range(0, len(flat[0]), SKINNED_AT_ONCE):
+        _skin_some(body, *(array[first : first + SKINNED_AT_ONCE] for array in flat), pose_correctives)
     posed = transforms[..., :3, 3].copy()
     if transl is not None:
-        vertices = vertices + transl[..., None, :].astype(np.float32)
+        vertices += transl[..., None, :].astype(np.float32)
         posed = posed + transl[..., None, :]
         transforms = transforms.copy()
         transforms[..., :3, 3] = posed
     return PosedBody(vertices=vertices, joints=posed, transforms=transforms)
+
+
+def _skin_some(
+    body: BodyModel,
+    vertices: np.ndarray,
+    betas: np.ndarray,
+    expression: np.ndarray,
+    rotmats: np.ndarray,
+    joints: np.ndarray,
+    transforms: np.ndarray,
+    pose_correctives: bool,
+) -> None:
+    """Put a few bodies' posed vertices, without translation, into `vertices` (B, V, 3)."""
+    rest = rest_vertices(body, betas, expression).astype(np.float32)
+    if pose_correctives and body.posedirs is not None:
+        features = (rotmats[:, 1:] - np.eye(3, dtype=np.float32)).reshape(len(rotmats), -1)
+        _add_pose_correctives(rest.reshape(len(rest), -1), features, body)
+    vertices[...] = skin(rest, transforms, joints, body.lbs_weights)
+
+
+def _add_pose_correctives(coordinates: np.ndarray, features: np.ndarray, body: BodyModel) -> None:
+    """Move rest coordinates (..., V*3) by the correctives of rotation matrices less identity (..., 486)."""
+    if body.corrective_blocks is None:
+        coordinates += features @ body.posedirs
+        return
+    for block in body.corrective_blocks:
+        coordinates[..., block.coordinates] += features[..., block.features] @ block.directions
 
 
 def skin(vertices: np.ndarray, transforms: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -159,8 +194,16 @@ def skin(vertices: np.ndarray, transforms: np.ndarray, joints: np.ndarray, weigh
     rotations = transforms[..., :3, :3]
     translations = transforms[..., :3, 3] - (rotations @ joints[..., None])[..., 0]
     affine = np.concatenate([rotations, translations[..., None]], -1)  # (..., 55, 3, 4)
-    blended = (weights @ affine.reshape(*affine.shape[:-2], 12)).reshape(*vertices.shape[:-1], 3, 4)
-    return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]
+    affine = affine.reshape(-1, weights.shape[1], 12)
+    skinned = np.empty(vertices.shape, np.result_type(vertices, affine))
+    rest, moved = (array.reshape(-1, *vertices.shape[-2:]) for array in (vertices, skinned))
+    for first in range(0, len(rest), SKINNED_AT_ONCE):
+        matrices = affine[first : first + SKINNED_AT_ONCE].swapaxes(1, 2)
+        rows = (matrices.reshape(-1, weights.shape[1]) @ weights.T).reshape(-1, 3, 4, len(weights))
+        for body, row in enumerate(rows, first):
+            x, y, z = rest[body].T
+            moved[body].T[...] = row[:, 0] * x + row[:, 1] * y + row[:, 2] * z + row[:, 3]
+    return skinned
 
 
 def joints_144(body: BodyModel, posed: PosedBody, pose: np.ndarray) -> np.ndarray:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aios_core.body.body_model import BodyModel
 from aios_core.body.joints import tree_levels
+
+SKINNED_AT_ONCE = 8
+"""Bodies that a CPU skins together: the arrays of more would not stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,24 @@ class TorchBody(nn.Module):
         integers = ("faces", "extra_joint_vertices", "landmark_faces", "contour_faces", "parents")
         for name in integers:
             self.register_buffer(name, torch.as_tensor(getattr(body, name)).long(), persistent=False)
-        posedirs = None if body.posedirs is None else torch.as_tensor(body.posedirs).to(dtype)
-        self.register_buffer("posedirs", posedirs, persistent=False)
+        self._register_pose_correctives(body, dtype)
         self.levels = [torch.as_tensor(level) for level in tree_levels(body.parents)]
         # Joints in tree order, and back: a level's transforms are appended to those before it.
         self.register_buffer("level_order", torch.cat(self.levels).argsort(), persistent=False)
         self.level_parents = self._parents_in_level_order(body)
+
+    def _register_pose_correctives(self, body: BodyModel, dtype: torch.dtype) -> None:
+        """posedirs as one matrix, or joint by joint where joints move few coordinates."""
+        blocks = body.corrective_blocks
+        whole = torch.as_tensor(body.posedirs).to(dtype) if body.posedirs is not None and blocks is None else None
+        self.register_buffer("posedirs", whole, persistent=False)
+        self.corrective_features = [block.features for block in blocks or ()]
+        self.corrective_counts = [len(block.coordinates) for block in blocks or ()]
+        directions = np.concatenate([block.directions for block in blocks], 1) if blocks else None
+        coordinates = np.concatenate([block.coordinates for block in blocks]) if blocks else None
+        for name, array, kind in (("directions", directions, dtype), ("coordinates", coordinates, torch.long)):
+            tensor = None if array is None else torch.as_tensor(array).to(kind)
+            self.register_buffer(f"corrective_{name}", tensor, persistent=False)
 
     def _parents_in_level_order(self, body: BodyModel) -> list[Tensor]:
         place = {int(joint): i for i, joint in enumerate(torch.cat(self.levels))}
@@ -56,7 +72,12 @@ class TorchBody(nn.Module):
         rest = self.joint_template + torch.einsum("bk,jck->bjc", betas, self.joint_shapedirs)
         rest = rest + torch.einsum("bk,jck->bjc", expression, self.joint_exprdirs)
         rotations, joints = self.forward_kinematics(rotmats, rest)
-        vertices = self._skinned(betas, expression, rotmats, rest, rotations, joints) if with_vertices else None
+        vertices = None
+        if with_vertices:
+            given = (betas, expression, rotmats, rest, rotations, joints)
+            size = SKINNED_AT_ONCE if rotmats.device.type == "cpu" else max(len(rotmats), 1)
+            parts = zip(*(array.expand(len(rotmats), *array.shape[1:]).split(size) for array in given), strict=True)
+            vertices = torch.cat([self._skinned(*part) for part in parts])
         if transl is not None:
             joints = joints + transl[:, None]
             vertices = None if vertices is None else vertices + transl[:, None]
@@ -78,13 +99,23 @@ class TorchBody(nn.Module):
     ) -> Tensor:
         vertices = self.v_template + torch.einsum("bk,vck->bvc", betas, self.shapedirs)
         vertices = vertices + torch.einsum("bk,vck->bvc", expression, self.exprdirs)
-        if self.posedirs is not None:
-            features = rotmats[:, 1:] - torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
-            vertices = vertices + (features.flatten(1) @ self.posedirs).view_as(vertices)
+        features = (rotmats[:, 1:] - torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)).flatten(1)
+        vertices = self._with_pose_correctives(vertices.flatten(1), features).view_as(vertices)
         translations = joints - (rotations @ rest[..., None])[..., 0]
         affine = torch.cat([rotations, translations[..., None]], -1)  # (B, 55, 3, 4)
-        blended = torch.einsum("vj,bjk->bvk", self.lbs_weights, affine.flatten(2)).view(*vertices.shape[:2], 3, 4)
-        return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]
+        blended = (self.lbs_weights @ affine.flatten(2)).unflatten(-1, (3, 4))  # (B, V, 3, 4)
+        # A product of small matrices would call the library once for each vertex.
+        return (blended[..., :3] * vertices[:, :, None]).sum(-1) + blended[..., 3]
+
+    def _with_pose_correctives(self, coordinates: Tensor, features: Tensor) -> Tensor:
+        """Rest coordinates (B, V*3) moved by rotation matrices less identity (B, 486)."""
+        if self.posedirs is not None:
+            return coordinates + features @ self.posedirs
+        if self.corrective_directions is None:
+            return coordinates
+        parts = zip(self.corrective_features, self.corrective_directions.split(self.corrective_counts, 1), strict=True)
+        offsets = torch.cat([features[:, which] @ directions for which, directions in parts], 1)
+        return coordinates.index_add(1, self.corrective_coordinates, offsets)
 
     def joints_144(self, posed: TorchPosed, rotmats: Tensor) -> Tensor:
         """The 144 joints (B, 144, 3) of bodies with vertices (SPEC section 10.2)."""

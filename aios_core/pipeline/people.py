@@ -87,8 +87,10 @@ def people_from_predictions(
     order = np.argsort(-scores, kind="stable")
     chosen = order[scores[order] >= threshold]
     size = np.array([width, height], np.float32)
-    body = rotmat_to_axis_angle(array(predictions.body_rotmats))
-    hands = [rotmat_to_axis_angle(array(r)) for r in (predictions.left_hand_rotmats, predictions.right_hand_rotmats)]
+    hands = (predictions.left_hand_rotmats, predictions.right_hand_rotmats)
+    parts = (predictions.body_rotmats, *hands, predictions.jaw_rotmats)
+    poses = rotmat_to_axis_angle(np.concatenate([array(part) for part in parts], 1))  # at once: it is called often
+    body, *hands, jaw = np.split(poses, np.cumsum([part.shape[2] for part in parts])[:-1], 1)
     if hand_means is not None:
         hands = [absolute_hand_pose(hand, mean) for hand, mean in zip(hands, hand_means, strict=True)]
     return FramePeople(
@@ -102,7 +104,7 @@ def people_from_predictions(
         body_pose=body[:, 1:],
         left_hand_pose=hands[0].astype(np.float32),
         right_hand_pose=hands[1].astype(np.float32),
-        jaw_pose=rotmat_to_axis_angle(array(predictions.jaw_rotmats))[:, 0],
+        jaw_pose=jaw[:, 0],
         expression=array(predictions.expression),
         betas=array(predictions.betas),
         camera=array(predictions.camera),
