@@ -60,8 +60,9 @@ FILTERS: dict[str, Filter] = {
     "Savitzky-Golay 15, 3": lambda q, t: savgol_filter(q, 15, 3, axis=0),
     "Gaussian 1 frame": lambda q, t: gaussian_filter1d(q, 1, axis=0),
     "Gaussian 2 frames": lambda q, t: gaussian_filter1d(q, 2, axis=0),
-    "ours, 0.3 s": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.3),
-    "ours, 0.6 s (default)": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.6),
+    "Gaussian 3 frames": lambda q, t: gaussian_filter1d(q, 3, axis=0),
+    "ours, 0.4 s": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.4),
+    "ours, 0.8 s (default)": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.8),
 }
 
 

@@ -21,8 +21,8 @@ ERROR_SECONDS = 0.3
 """Errors of a sole's place keep their direction for about so long."""
 FIRST_SIGMA, LEAST_SIGMA, MOST_SIGMA = 0.05, 0.006, 0.07
 """Metres: error of a sole's place, as believed at first and at least and at most as read off the clip."""
-HEIGHT_SIGMA = 0.035
-"""Metres: error of a sole's height over the person's floor, which need not pass."""
+HEIGHT_SIGMAS, LEAST_HEIGHT_SIGMA, MOST_HEIGHT_SIGMA = 1.6, 0.02, 0.035
+"""Error of a sole's height over the person's floor: in errors of places, and metres at least and at most."""
 WAY_PER_SECOND = 14.0
 """Cost of a second without contact, ..."""
 CHANGE = 1.5
@@ -94,7 +94,8 @@ def _segmented(places: np.ndarray, heights: np.ndarray, spans: np.ndarray, sigma
     count, weight = len(spans), 1 / (2 * sigma**2 * ERROR_SECONDS)
     mass, first = _sums(spans), _sums(spans[:, None] * places)
     second = _sums(spans * (places**2).sum(-1))
-    high = _sums(spans * (heights / HEIGHT_SIGMA) ** 2) / (2 * ERROR_SECONDS)
+    height_sigma = np.clip(HEIGHT_SIGMAS * sigma, LEAST_HEIGHT_SIGMA, MOST_HEIGHT_SIGMA)
+    high = _sums(spans * (heights / height_sigma) ** 2) / (2 * ERROR_SECONDS)
     shortest = max(1, int(np.ceil(SHORTEST_SECONDS / np.median(spans))))
     longest = max(shortest, int(LONGEST_SECONDS / np.median(spans)))
     moving, planted = np.zeros(count + 1), np.full(count + 1, np.inf)
