@@ -138,6 +138,8 @@ def _pelvis_and_feet(track: Track, mocap: Mocap, body: BodyModel) -> tuple:
 def _pieces(times: np.ndarray, stretch: slice) -> list[slice]:
     """Pieces of a stretch that last long enough to tell and no longer than LONGEST_SECONDS."""
     inside = times[stretch]
+    if len(inside) < 2:
+        return []
     edges = stretch.start + np.searchsorted(inside, np.arange(inside[0], inside[-1], LONGEST_SECONDS))
     stops = [*edges[1:], stretch.stop]
     pieces = [slice(int(a), int(b)) for a, b in zip(edges, stops, strict=True)]
