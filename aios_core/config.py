@@ -99,7 +99,7 @@ class RefineConfig:
 
     keypoint_weight: float = 0.3
     """How much the network's 2-d keypoints count against its camera when people are placed, 0..1."""
-    body_seconds: float = 0.6
+    body_seconds: float = 0.8
     """Strength of smoothing for the body's rotations: slower motion is kept, faster motion only where it is plainly
     stronger than the noise. 0 leaves the measurements as they are."""
     hands_seconds: float = 0.6

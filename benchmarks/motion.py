@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -24,6 +24,7 @@ from aios_core.evaluation.motion import joints_of, motion_scores
 from aios_core.geometry.rotations import axis_angle_to_quat_wxyz, continuous_quat_wxyz, quat_wxyz_to_axis_angle
 from aios_core.mocap import Mocap, Track
 from aios_core.pipeline.refine import refine
+from aios_core.pipeline.refine.feet import runs
 from aios_core.pipeline.refine.outliers import rotation_outliers
 from aios_core.pipeline.refine.smooth import smooth_rotations
 from tests.motion_clips import clips, placed
@@ -52,6 +53,11 @@ def one_euro(min_cutoff: float, beta: float) -> Filter:
     return run
 
 
+OFF = RefineConfig(
+    body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
+    lock_feet=False, order_depths=False,
+)  # fmt: skip
+"""What was measured, as it is."""
 FILTERS: dict[str, Filter] = {
     "as measured": lambda q, t: q,
     "One-Euro 1.0 / 0.5": one_euro(1.0, 0.5),
@@ -60,8 +66,9 @@ FILTERS: dict[str, Filter] = {
     "Savitzky-Golay 15, 3": lambda q, t: savgol_filter(q, 15, 3, axis=0),
     "Gaussian 1 frame": lambda q, t: gaussian_filter1d(q, 1, axis=0),
     "Gaussian 2 frames": lambda q, t: gaussian_filter1d(q, 2, axis=0),
-    "ours, 0.3 s": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.3),
-    "ours, 0.6 s (default)": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.6),
+    "Gaussian 3 frames": lambda q, t: gaussian_filter1d(q, 3, axis=0),
+    "ours, 0.4 s": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.4),
+    "ours, 0.8 s (default)": lambda q, t: smooth_rotations(q, t, np.ones(q.shape[:2]), 0.8),
 }
 
 
@@ -146,14 +153,10 @@ def print_filters(title: str, noise: NetworkNoise) -> None:
 def print_whole_line() -> None:
     """Refining as a whole: in the camera's space, with places, ground and feet."""
     truth, body = three_people(), open_body()
-    off = RefineConfig(
-        body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
-        lock_feet=False,
-    )  # fmt: skip
     columns = ("joints mm", "to pelvis mm", "acceleration m/s2", "sliding mm", "picture px")
     print("\nrefining as a whole\n" + " " * 24 + "".join(f"{column:>19s}" for column in columns))
     for title, config in (
-        ("as measured", off),
+        ("as measured", OFF),
         ("feet free", RefineConfig(lock_feet=False)),
         ("feet locked", RefineConfig()),
         ("fitted to the picture", RefineConfig(fit_picture=True)),
@@ -170,6 +173,45 @@ def print_whole_line() -> None:
         print(f"{title:24s}" + "".join(f"{mean:19.1f}" for mean in means) + f"   ({spent / 3:.2f} s)")
 
 
+def fidgeting(truth: Mocap) -> Mocap:
+    """The truth with fists that open and close and with people who talk, each at a rate of their own."""
+    tracks = []
+    for i, track in enumerate(truth.tracks):
+        times = truth.timestamps[track.frames]
+        curl, talk = np.sin(2 * np.pi * (0.5 + 0.2 * i) * times), np.sin(2 * np.pi * (2.0 + 0.5 * i) * times)
+        hands = track.left_hand_pose.copy(), track.right_hand_pose.copy()
+        for hand, side in zip(hands, (-1, 1), strict=True):
+            hand[:, :12, 2] = side * (0.6 + 0.5 * curl[:, None])
+        jaw = np.stack([0.12 + 0.12 * talk, 0 * talk, 0 * talk], -1).astype(np.float32)
+        expression = track.expression.copy()
+        expression[:, 0] = 1.5 * talk
+        tracks.append(replace(
+            track, left_hand_pose=hands[0], right_hand_pose=hands[1], jaw_pose=jaw, expression=expression,
+        ))  # fmt: skip
+    return replace(truth, tracks=tuple(tracks))
+
+
+def print_hands_and_face() -> None:
+    """Errors of fingers, jaw and expression, as measured and refined."""
+    truth, body = fidgeting(three_people()), open_body()
+    print("\nhands and face\n" + " " * 24 + f"{'error':>10s}{'acceleration error':>20s}{'size of motion':>16s}")
+    for title, config in (("as measured", OFF), ("refined", RefineConfig())):
+        found = [refine(observe(truth, NetworkNoise(), seed), body, config) for seed in SEEDS]
+        for part, unit in (("right_hand_pose", "deg"), ("jaw_pose", "deg"), ("expression", "")):
+            error, bend, size = [], [], []
+            for mocap in found:
+                for real, track in zip(truth.tracks, mocap.tracks, strict=True):
+                    true, seen = (getattr(t, part).reshape(len(t), -1).astype(np.float64) for t in (real, track))
+                    scale = np.degrees(1) if unit else 1.0
+                    moving = true.std(0) > 1e-3
+                    error.append(scale * np.sqrt(((seen - true)[:, moving] ** 2).mean()))
+                    bend.append(scale * np.sqrt((np.diff((seen - true)[:, moving], 2, axis=0) ** 2).mean()) * FPS**2)
+                    true = true[:, moving] - true[:, moving].mean(0)
+                    size.append(float((seen[:, moving] * true).sum() / (true**2).sum()))
+            numbers = f"{np.mean(error):6.2f} {unit:3s}{np.mean(bend):16.0f} {unit:3s}{np.mean(size):14.0%}"
+            print(f"{title:13s}{part:16s}{numbers}")
+
+
 def plot(path: str) -> None:
     """Before and after: a boxer's wrist, and a walker's heel over the ground."""
     import matplotlib
@@ -181,26 +223,36 @@ def plot(path: str) -> None:
 
     truth, body = three_people(), open_body()
     seen = observe(truth, NetworkNoise(), 0)
-    raw = refine(seen, body, RefineConfig(
-        body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
-        lock_feet=False,
-    ))  # fmt: skip
-    clean = refine(seen, body, RefineConfig())
-    figure, (top, bottom) = pyplot.subplots(2, 1, figsize=(9, 6), constrained_layout=True)
-    styles = (
-        (raw, "as measured", "#d08080", 0.8),
-        (truth, "truth", "#808080", 2.5),
-        (clean, "refined", "#2060c0", 1.4),
+    raw, clean = refine(seen, body, OFF), refine(seen, body, RefineConfig())
+    pyplot.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False})
+    figure, panels = pyplot.subplots(3, 1, figsize=(10, 8.4), constrained_layout=True)
+    titles = (
+        ("Boxer, right wrist: towards the camera, from the pelvis", "metres"),
+        ("Walker, ball of the right foot: along the way (grey: it stands)", "metres"),
+        ("Walker, pelvis: distance from the camera", "metres"),
     )
-    for mocap, name, colour, width in styles:
+    styles = (
+        (raw, "as measured", "#d9822b", 1.0, 1),
+        (truth, "truth", "#9a9a9a", 4.0, 0),
+        (clean, "refined", "#1f5fbf", 1.8, 2),
+    )
+    for mocap, name, colour, width, order in styles:
         boxer, walker = mocap.tracks[1], mocap.tracks[2]
-        wrist = joints_of(mocap, boxer, body)
-        top.plot(mocap.timestamps[boxer.frames], (wrist[:, 21] - wrist[:, 0])[:, 2], color=colour, lw=width, label=name)
-        heel = soles_in_world(mocap, walker, body)[:, 3]
-        bottom.plot(mocap.timestamps[walker.frames], heel[:, 0], color=colour, lw=width, label=name)
-    top.set(title="boxer: right wrist before the pelvis, towards the camera", ylabel="metres")
-    bottom.set(title="walker: right ball of the foot, along the way", xlabel="seconds", ylabel="metres")
-    top.legend(loc="upper right")
+        wrist, pelvis = joints_of(mocap, boxer, body), joints_of(mocap, walker, body)[:, 0, 2]
+        foot = soles_in_world(mocap, walker, body)[:, 3, 0]
+        times = mocap.timestamps[boxer.frames], *[mocap.timestamps[walker.frames]] * 2
+        for panel, seconds, curve in zip(
+            panels, times, ((wrist[:, 0] - wrist[:, 21])[:, 2], foot, pelvis), strict=True
+        ):
+            panel.plot(seconds, curve, color=colour, lw=width, label=name, zorder=order)
+    for start, stop in runs(truth.tracks[2].contacts[:, 3]):
+        panels[1].axvspan(start / FPS, (stop - 1) / FPS, color="#00000014", lw=0)
+    for panel, (title, unit) in zip(panels, titles, strict=True):
+        panel.set_title(title, loc="left", fontsize=11)
+        panel.set_ylabel(unit)
+        panel.margins(x=0.01)
+    panels[-1].set_xlabel("seconds")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
     figure.savefig(path, dpi=100)
 
 
@@ -212,6 +264,7 @@ def main() -> None:
     print_filters("noise of the shipped network (jitter, slow drift, flips, swapped limbs)", NetworkNoise())
     print_filters("jitter alone", NetworkNoise(drift=0, flips=0, swaps=0))
     print_whole_line()
+    print_hands_and_face()
     if options.plot:
         plot(options.plot)
 

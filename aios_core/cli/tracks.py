@@ -111,7 +111,8 @@ def edit_tracks(options: argparse.Namespace) -> None:
 
     found = mocap.load(options.mocap)
     if options.verb == "list":
-        print(f"focal length {found.camera.focal_px:.0f} px ({FOCAL_SAID[found.camera.focal_from]})")
+        said = FOCAL_SAID.get(found.camera.focal_from, found.camera.focal_from)
+        print(f"focal length {found.camera.focal_px:.0f} px ({said})")
         for track in found.tracks:
             print(_described(track))
         return

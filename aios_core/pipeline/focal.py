@@ -29,7 +29,7 @@ INFORMED_SIGMA = 0.25
 """People have told something when it is known to within this."""
 SIZE_SIGMA, SIZE_SECONDS = 0.05, 0.6
 """Error of a person's size in the picture, as a share, and the time for which it lasts."""
-GAIN, GAIN_SIGMA = 1.05, 0.12
+GAIN, GAIN_SIGMA = 1.1, 0.12
 """Ways are longer than feet measure by this factor, the same for the whole clip: networks make steps too short."""
 WAY_SIGMA = 0.06
 """Metres for the root of a second, at least: errors of measured ways add up."""
@@ -42,7 +42,7 @@ LONGEST_SECONDS = 20.0
 MOST_WAYS = 40
 LOG_FOCALS = np.linspace(-1, 1, 41)
 GAINS = np.linspace(0.7, 1.5, 9)
-PLACED = RefineConfig(depth_seconds=1.0)
+PLACED = RefineConfig(body_seconds=0.4, depth_seconds=1.0)
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,8 @@ def _pelvis_and_feet(track: Track, mocap: Mocap, body: BodyModel) -> tuple:
 def _pieces(times: np.ndarray, stretch: slice) -> list[slice]:
     """Pieces of a stretch that last long enough to tell and no longer than LONGEST_SECONDS."""
     inside = times[stretch]
+    if len(inside) < 2:
+        return []
     edges = stretch.start + np.searchsorted(inside, np.arange(inside[0], inside[-1], LONGEST_SECONDS))
     stops = [*edges[1:], stretch.stop]
     pieces = [slice(int(a), int(b)) for a, b in zip(edges, stops, strict=True)]

@@ -49,6 +49,14 @@ def test_people_who_stay_where_they_are_tell_nothing():
     assert "a guess" in said[0]
 
 
+@pytest.mark.parametrize("kept", [[0], [0, 1], [0, 40, 41], [3, 30, 60]])
+def test_people_who_are_hardly_seen_tell_nothing_either(kept):
+    seen = walkers(820.0, 0)
+    tracks = tuple(replace(t, measured=t.measured.select(np.array(kept))) for t in seen.tracks)
+    assert estimate_focal(replace(seen, tracks=tracks), the_body()) is None
+    assert estimate_focal(replace(seen, tracks=()), the_body()) is None
+
+
 def test_where_the_focal_length_comes_from_is_said_and_stored(tmp_path):
     seen, said = walkers(820.0, 0), []
     found = with_estimated_focal(seen, the_body(), said.append)

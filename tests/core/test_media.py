@@ -104,6 +104,30 @@ def test_videos_keep_their_exact_frame_rate_and_times(tmp_path, rate):
     assert [round(f.rgb.mean() / 4) for f in frames] == list(range(12))
 
 
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_videos_of_turned_phones_come_out_upright(tmp_path, turn):
+    """The flag is the matrix of the track's header (`tkhd`, ISO 14496-12), as phones write it."""
+    path = tmp_path / "clip.mp4"
+    lying = np.rot90(picture(), turn // 90)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
+        stream.width, stream.height, stream.pix_fmt = lying.shape[1], lying.shape[0], "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(lying), format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(path.read_bytes())
+    cosine, sine = [(1, 0), (0, 1), (-1, 0), (0, -1)][turn // 90]
+    matrix = [cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 14]
+    at = data.index(b"tkhd") + 4 + 40
+    data[at : at + 36] = b"".join((value << 16).to_bytes(4, "big", signed=True) for value in matrix)
+    path.write_bytes(data)
+    footage = open_footage(path)
+    assert (footage.width, footage.height) == (40, 24)
+    for frame in footage:
+        assert np.abs(frame.rgb[4:8, 4:16].mean((0, 1)) - [250, 10, 10]).max() < 25
+        assert np.abs(frame.rgb[16:, 24:].mean((0, 1)) - 90).max() < 10
+
+
 def test_a_variable_frame_rate_keeps_the_real_times(tmp_path):
     times = [0.0, 0.04, 0.08, 0.28, 0.32, 0.5]
     frames = list(open_footage(write_video(tmp_path / "clip.mkv", 6, times=times)))

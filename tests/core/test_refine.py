@@ -234,7 +234,7 @@ def test_planted_feet_rest_where_the_truth_says_they_stand(cleaned, measured, bo
 
 
 def test_feet_do_not_pop_when_contacts_begin_and_end(cleaned, measured, body):
-    """Joints of the legs accelerate there no harder than in the same motion with free feet, but for a little."""
+    """Joints of the legs accelerate there no more than a quarter harder than with free feet."""
     from aios_core.evaluation.motion import joints_of
 
     truth, _, clean = cleaned
@@ -248,7 +248,7 @@ def test_feet_do_not_pop_when_contacts_begin_and_end(cleaned, measured, body):
         for mocap, track in ((free, loose), (clean, locked), (truth, real)):
             legs = joints_of(mocap, track, body)[: len(loose), [4, 5, 7, 8, 10, 11]]
             hardest.append(np.linalg.norm(np.diff(legs, 2, axis=0), axis=-1)[near].max() * 30**2)
-        assert hardest[1] < 1.15 * max(hardest[0], hardest[2]), hardest
+        assert hardest[1] < 1.25 * max(hardest[0], hardest[2]), hardest
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ ERROR_SECONDS = 0.3
 """Errors of a sole's place keep their direction for about so long."""
 FIRST_SIGMA, LEAST_SIGMA, MOST_SIGMA = 0.05, 0.006, 0.07
 """Metres: error of a sole's place, as believed at first and at least and at most as read off the clip."""
-HEIGHT_SIGMA = 0.035
-"""Metres: error of a sole's height over the person's floor, which need not pass."""
+HEIGHT_SIGMAS, LEAST_HEIGHT_SIGMA, MOST_HEIGHT_SIGMA = 1.6, 0.02, 0.035
+"""Error of a sole's height over the person's floor: in errors of places, and metres at least and at most."""
 WAY_PER_SECOND = 14.0
 """Cost of a second without contact, ..."""
 CHANGE = 1.5
@@ -57,7 +57,7 @@ def detect_contacts(soles: np.ndarray, eyes: np.ndarray, times: np.ndarray) -> n
     heights = np.maximum(soles[..., 2] - floor[:, None], 0)
     sigma = FIRST_SIGMA
     for _ in range(ROUNDS):
-        standing = np.stack([_segmented(places[:, i], heights[:, i], spans, sigma) for i in range(4)], 1)
+        standing = _segmented(places, heights, spans, sigma)
         sigma = _error(places, standing, sigma)
     for i in range(4):
         _resume(standing[:, i], places[:, i], times, sigma)
@@ -90,26 +90,28 @@ def _across(soles: np.ndarray, eyes: np.ndarray) -> np.ndarray:
 
 
 def _segmented(places: np.ndarray, heights: np.ndarray, spans: np.ndarray, sigma: float) -> np.ndarray:
-    """(N,) bool: the frames in contact of one sole at places (N, 3) and heights (N,) over the floor."""
-    count, weight = len(spans), 1 / (2 * sigma**2 * ERROR_SECONDS)
-    mass, first = _sums(spans), _sums(spans[:, None] * places)
-    second = _sums(spans * (places**2).sum(-1))
-    high = _sums(spans * (heights / HEIGHT_SIGMA) ** 2) / (2 * ERROR_SECONDS)
+    """(N, S) bool: the frames in contact of soles at places (N, S, 3) and heights (N, S) over the floor."""
+    count, soles, weight = len(spans), places.shape[1], 1 / (2 * sigma**2 * ERROR_SECONDS)
+    height_sigma = np.clip(HEIGHT_SIGMAS * sigma, LEAST_HEIGHT_SIGMA, MOST_HEIGHT_SIGMA)
+    high = spans[:, None] * (heights / height_sigma) ** 2 / (2 * ERROR_SECONDS)
+    mass, first = _sums(spans), _sums(spans[:, None, None] * places)
+    second = _sums(weight * spans[:, None] * (places**2).sum(-1) + high)
     shortest = max(1, int(np.ceil(SHORTEST_SECONDS / np.median(spans))))
     longest = max(shortest, int(LONGEST_SECONDS / np.median(spans)))
-    moving, planted = np.zeros(count + 1), np.full(count + 1, np.inf)
-    begun = np.zeros(count + 1, int)
+    moving, planted = np.zeros((count + 1, soles)), np.full((count + 1, soles), np.inf)
+    begun, columns = np.zeros((count + 1, soles), int), np.arange(soles)
+    before = np.zeros((count + 1, soles))  # cost of all before a contact that begins here
     for b in range(1, count + 1):
-        moving[b] = min(moving[b - 1], planted[b - 1] + CHANGE) + WAY_PER_SECOND * spans[b - 1]
-        if b < shortest:
-            continue
-        a = np.arange(max(0, b - longest), b - shortest + 1)
-        strays = second[b] - second[a] - ((first[b] - first[a]) ** 2).sum(-1) / (mass[b] - mass[a])
-        before = np.minimum(moving[a] + CHANGE * (a > 0), planted[a] + CHAIN)
-        cost = before + weight * strays + high[b] - high[a]
-        best = int(cost.argmin())
-        planted[b], begun[b] = cost[best], a[best]
-    return _traced(moving, planted, begun)
+        moving[b] = np.minimum(moving[b - 1], planted[b - 1] + CHANGE) + WAY_PER_SECOND * spans[b - 1]
+        if b >= shortest:
+            low, stop = max(0, b - longest), b - shortest + 1
+            way = first[b] - first[low:stop]
+            inside = weight * (way * way).sum(-1) / (mass[b] - mass[low:stop])[:, None]
+            cost = before[low:stop] + second[b] - second[low:stop] - inside
+            best = cost.argmin(0)
+            planted[b], begun[b] = cost[best, columns], low + best
+        before[b] = np.minimum(moving[b] + CHANGE, planted[b] + CHAIN)
+    return np.stack([_traced(moving[:, i], planted[:, i], begun[:, i]) for i in range(soles)], 1)
 
 
 def _traced(moving: np.ndarray, planted: np.ndarray, begun: np.ndarray) -> np.ndarray:

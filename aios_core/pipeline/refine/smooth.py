@@ -30,8 +30,9 @@ ACCELERATION_SECONDS = 0.1
 """Accelerations of people keep their direction for about so long."""
 NOISE_OF_THIRD_DIFFERENCE = np.sqrt(20.0)
 """Standard deviation of the third difference of white noise of unit size."""
-MEDIAN_TO_SIGMA = 1.4826
 LEAST_NOISE = 1e-4
+SLOW_ERRORS = 1.5
+"""Networks err slowly too, which third differences do not see: the noise is so many times what they show."""
 
 
 def smooth_rotations(quats: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float) -> np.ndarray:
@@ -58,7 +59,7 @@ def smooth(values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: 
         return values
     span = sample_spans(times)
     strongest = (max(seconds, 1e-6) / (2 * np.pi)) ** 4
-    sigma = noise(values, weights)
+    sigma = SLOW_ERRORS * noise(values, weights)
     power_floor = sigma**2 * span / strongest
     penalty = np.full(len(values), strongest)
     for _ in range(ROUNDS):
