@@ -9,12 +9,14 @@ def register() -> None:
     """Called by Blender when the extension is enabled."""
     import bpy
 
-    from . import command_line, operators, properties, runtime
+    from . import command_line, jobs, operators, people_list, properties, runtime
     from .export import operators as export_operators
 
     for cls in _classes():
         bpy.utils.register_class(cls)
     properties.attach()
+    people_list.attach()
+    jobs.attach()
     runtime.show_state()
     bpy.types.TOPBAR_MT_file_import.append(operators.draw_import_menu)
     bpy.types.TOPBAR_MT_file_export.append(export_operators.draw_export_menu)
@@ -25,7 +27,7 @@ def unregister() -> None:
     """Called by Blender when the extension is disabled."""
     import bpy
 
-    from . import jobs, operators, properties
+    from . import jobs, operators, people_list, properties
     from .export import operators as export_operators
 
     jobs.stop()
@@ -33,6 +35,8 @@ def unregister() -> None:
         bpy.utils.unregister_cli_command(_registered_commands.pop())
     bpy.types.TOPBAR_MT_file_export.remove(export_operators.draw_export_menu)
     bpy.types.TOPBAR_MT_file_import.remove(operators.draw_import_menu)
+    jobs.detach()
+    people_list.detach()
     properties.detach()
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)
@@ -40,11 +44,12 @@ def unregister() -> None:
 
 def _classes() -> list[type]:
     """Everything that Blender has to know, in the order in which it can."""
-    from . import jobs, operators, panels, people, preferences, properties, queue
+    from . import jobs, operators, panels, people, people_list, preferences, properties, queue, refining
     from .export import operators as export_operators
     from .runtime import operators as runtime_operators
 
     modules = (
-        jobs, properties, preferences, runtime_operators, operators, export_operators, queue, panels, people,
+        jobs, properties, preferences, runtime_operators, operators, people, people_list, refining, export_operators,
+        queue, panels,
     )  # fmt: skip
     return [cls for module in modules for cls in module.CLASSES]

@@ -9,6 +9,7 @@ from typing import Any
 
 import bpy
 import bpy.utils.previews
+from bpy.app.handlers import persistent
 
 from aios_core.client import FINAL_EVENTS, Job
 from aios_core.errors import AiosError
@@ -25,6 +26,8 @@ class AIOS_JobStatus(bpy.types.PropertyGroup):
     failed: bpy.props.BoolProperty(name="Failed")
     log: bpy.props.StringProperty(name="Log", description="File with all that the job has said, if it writes one")
     thumbnail: bpy.props.IntProperty(name="Thumbnail", description="Icon of a small picture of the work; 0 = none")
+    verdict: bpy.props.StringProperty(name="Verdict", description="What the last check of the set-up has found")
+    is_sound: bpy.props.BoolProperty(name="Sound", description="Whether the verdict is that captures can run")
     has_runtime: bpy.props.BoolProperty(name="Runtime Ready")
     runtime: bpy.props.StringProperty(name="Runtime", description="What there is of the runtime")
 
@@ -37,6 +40,8 @@ class _Running:
     done: Callable[[dict], str | None]
     ended: Callable[[dict], None]
     thumbnail: str
+    log: str
+    of_file: bool
 
 
 _running: list[_Running] = []
@@ -49,18 +54,23 @@ def is_busy() -> bool:
 
 def start(
     window_manager: Any, job: Job, done: Callable[[dict], str | None], ended: Callable[[dict], None] = lambda _: None,
-    log: str = "", thumbnail: str = "",
+    log: str = "", thumbnail: str = "", of_file: bool = True,
 ) -> None:  # fmt: skip
     """Follow a job, in Blender's main thread.
 
     `done` gets its "done" event and may return what to say of it; `ended` gets its last event, whatever that is; log:
-    the file in which the job tells all; thumbnail: the file in which it keeps a small picture of its work.
+    the file in which the job tells all; thumbnail: the file in which it keeps a small picture of its work; of_file:
+    what it makes belongs into the .blend that is open, so that it ends when another one is opened.
     """
-    _running.append(_Running(job, done, ended, thumbnail))
-    status = window_manager.aios_job
-    status.is_running, status.failed, status.progress, status.status, status.log = True, False, 0.0, "Starting", log
+    _running.append(_Running(job, done, ended, thumbnail, log, of_file))
+    show_start(window_manager.aios_job, "Starting", log)
     if not bpy.app.background and not bpy.app.timers.is_registered(_pump_timer):
-        bpy.app.timers.register(_pump_timer, first_interval=PUMP_SECONDS)
+        bpy.app.timers.register(_pump_timer, first_interval=PUMP_SECONDS, persistent=True)
+
+
+def show_start(status: AIOS_JobStatus, text: str, log: str) -> None:
+    """Show that a job is running."""
+    status.is_running, status.failed, status.progress, status.status, status.log = True, False, 0.0, text, log
 
 
 def cancel() -> None:
@@ -144,21 +154,74 @@ def show_thumbnail(status: AIOS_JobStatus, path: str) -> None:
 
 def stop() -> None:
     """End the running job when the add-on goes."""
-    for running in _running:
-        running.job.cancel(grace_seconds=0.5)
-    _running.clear()
-    show_thumbnail(bpy.context.window_manager.aios_job, "")
+    _end(_running[:])
     if bpy.app.timers.is_registered(_pump_timer):
         bpy.app.timers.unregister(_pump_timer)
 
 
+_stopped: list[_Running] = []
+"""Ended by opening another file, which is to say so."""
+
+
+def _end(jobs: list[_Running]) -> None:
+    for running in jobs:
+        running.job.cancel(grace_seconds=0.5)
+        _running.remove(running)
+    if jobs:
+        show_thumbnail(bpy.context.window_manager.aios_job, "")
+
+
+@persistent
+def end_jobs_of_file(*_: object) -> None:
+    """Before another .blend is opened: what a capture has seen is kept, but its people belong into this one."""
+    ending = [running for running in _running if running.of_file]
+    _end(ending)
+    _stopped.extend(ending)
+
+
+@persistent
+def show_again(*_: object) -> None:
+    """After another .blend was opened, which brings the panels' texts as they were when it was saved."""
+    from .runtime import show_state
+
+    status = bpy.context.window_manager.aios_job
+    status.is_running, status.failed, status.status, status.log, status.thumbnail = False, False, "", "", 0
+    status.verdict = ""
+    if _stopped:
+        status.status = "Stopped, as another file was opened. Start it again there: what it has seen is kept"
+        _stopped.clear()
+    for running in _running:
+        show_start(status, "Running", running.log)
+    show_state()
+
+
+def attach() -> None:
+    """Notice when another .blend is opened."""
+    bpy.app.handlers.load_pre.append(end_jobs_of_file)
+    bpy.app.handlers.load_post.append(show_again)
+
+
+def detach() -> None:
+    """Notice it no longer."""
+    bpy.app.handlers.load_pre.remove(end_jobs_of_file)
+    bpy.app.handlers.load_post.remove(show_again)
+
+
 def _pump_timer() -> float | None:
+    if in_the_middle(bpy.context.window_manager):
+        return PUMP_SECONDS
     going_on = pump()
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type in ("VIEW_3D", "CLIP_EDITOR", "PREFERENCES"):
                 area.tag_redraw()
     return PUMP_SECONDS if going_on else None
+
+
+def in_the_middle(window_manager: Any) -> bool:
+    """Whether somebody is just moving or drawing something: people are built, and undo is noted, after that."""
+    busy = ("TRANSFORM_OT", "VIEW3D_OT", "SCULPT_OT", "PAINT_OT", "GPENCIL_OT", "MESH_OT", "WM_OT_drag")
+    return any(m.bl_idname.startswith(busy) for w in window_manager.windows for m in w.modal_operators)
 
 
 CLASSES = (AIOS_JobStatus,)

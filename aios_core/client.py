@@ -144,6 +144,8 @@ class Job:
         if self._cancelled:
             return {"event": "cancelled"}
         reason = next((line for line in reversed(self._stderr_tail) if line.strip()), f"exit code {code}")
+        if "No module named aios_core" in reason:
+            return {"event": "error", "message": f"{self.command[0]} has no aios-core: choose another Python."}
         return {"event": "error", "message": f"The capture process stopped: {reason}"}
 
 

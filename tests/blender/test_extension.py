@@ -218,7 +218,7 @@ def test_the_zip_validates_installs_imports_and_captures(tmp_path):
     )  # fmt: skip
     said = result.stdout + result.stderr
     assert "people: 2" in said, said
-    assert "checked: Ready: " in said, said
+    assert "checked: Ready. " in said, said
     assert "found True" in said, said
     assert "queue: [('FAILED', 'No such footage: /no/such/clip.mp4.'), ('DONE'," in said, said
     assert "refused: No such footage: /no/such/clip.mp4." in said, said
