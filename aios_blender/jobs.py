@@ -11,7 +11,7 @@ import bpy
 import bpy.utils.previews
 from bpy.app.handlers import persistent
 
-from aios_core.client import FINAL_EVENTS, Job
+from aios_core.client import FINAL_EVENTS, Job, progress_text
 from aios_core.errors import AiosError
 
 PUMP_SECONDS = 0.2
@@ -79,6 +79,17 @@ def cancel() -> None:
         running.job.cancel()
 
 
+def finish_early() -> None:
+    """Let the running capture end with what it has seen."""
+    for running in _running:
+        running.job.finish_early()
+
+
+def is_capturing() -> bool:
+    """Whether what is running is a capture, which can finish early."""
+    return any(running.thumbnail for running in _running)
+
+
 def pump() -> bool:
     """Take in what the job has said since the last call; True while it, or one that followed it, goes on."""
     if not _running:
@@ -110,19 +121,12 @@ def show_event(status: AIOS_JobStatus, event: dict) -> None:
     if kind == "progress":
         total = event.get("total")
         status.progress = event["done"] / total if total else 0.0
-        status.status = _progress_text(event, total)
+        status.status = progress_text(event)
     elif kind == "done":
         status.progress = 1.0
         status.status = f"{event['people']} people found"
     else:
         status.status = event.get("message", "Cancelled")
-
-
-def _progress_text(event: dict, total: int | None) -> str:
-    if "fps" not in event:
-        return event["stage"]
-    left = f", {event['eta']:.0f} s left" if event.get("eta") is not None else ""
-    return f"{event['done']}/{total or '?'} frames, {event['fps']:.1f} a second{left}, {event['people']} people"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from aios_core.client import Job, estimate_command
 from aios_core.errors import AiosError
 
 from .footage import PICTURES, VIDEOS, clip_in_editor, footage_of, sequence_fps_of, start_frame_of
-from .jobs import cancel, is_busy, start
+from .jobs import cancel, finish_early, is_busy, is_capturing, start
 from .people import chosen_body
 from .preferences import preferences, runtime_python
 from .refining import refine_options
@@ -176,6 +176,29 @@ class AIOS_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class AIOS_OT_finish_early(bpy.types.Operator):
+    """Look no further and build the people seen so far; Capture goes on from there"""
+
+    bl_idname = "aios.finish_early"
+    bl_label = "Stop and Build"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only while a capture runs."""
+        if not is_capturing():
+            cls.poll_message_set("No capture is running")
+            return False
+        if not context.window_manager.aios_job.progress:
+            cls.poll_message_set("Nothing was looked at yet")
+            return False
+        return True
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Ask the process to come to an end."""
+        finish_early()
+        return {"FINISHED"}
+
+
 def chosen_people(text: str) -> tuple[int, ...] | None:
     """Numbers with commas; None for none.
 
@@ -249,5 +272,6 @@ def draw_import_menu(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:
 
 
 CLASSES = (
-    AIOS_OT_import_mocap, AIOS_OT_capture, AIOS_OT_cancel, AIOS_OT_use_clip, AIOS_OT_drop_footage, AIOS_FH_footage,
+    AIOS_OT_import_mocap, AIOS_OT_capture, AIOS_OT_cancel, AIOS_OT_finish_early, AIOS_OT_use_clip,
+    AIOS_OT_drop_footage, AIOS_FH_footage,
 )  # fmt: skip

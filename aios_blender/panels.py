@@ -10,7 +10,7 @@ import bpy
 from aios_core.errors import AiosError
 from aios_core.mocap import PARTS
 
-from .operators import AIOS_OT_cancel, AIOS_OT_capture, AIOS_OT_import_mocap, AIOS_OT_use_clip
+from .operators import AIOS_OT_cancel, AIOS_OT_capture, AIOS_OT_finish_early, AIOS_OT_import_mocap, AIOS_OT_use_clip
 from .people import (
     AIOS_OT_delete_person,
     AIOS_OT_key_rest_pose,
@@ -109,7 +109,10 @@ def draw_job(layout: Any, context: bpy.types.Context) -> None:
         draw_text(layout, context, job.status)
         if job.thumbnail:
             layout.template_icon(job.thumbnail, scale=8)
-        layout.operator(AIOS_OT_cancel.bl_idname, icon="X")
+        row = layout.row(align=True)
+        row.operator(AIOS_OT_cancel.bl_idname, icon="X")
+        if job.thumbnail:
+            row.operator(AIOS_OT_finish_early.bl_idname, icon="CHECKMARK")
         return
     draw_text(layout, context, job.status, "ERROR" if job.failed else "NONE")
     if job.failed and job.log:
@@ -153,17 +156,19 @@ class _CapturePanel(_Sidebar):
         job = context.window_manager.aios_job
         if stored is not None and not (job.has_runtime or stored.python):
             draw_runtime(layout, context, stored)
-        draw_capture_settings(layout, context.scene.aios, context)
+        settings = context.scene.aios
+        draw_footage(layout, settings, context)
         if not job.is_running:
             row = layout.row(align=True)
             row.scale_y = 1.4
             row.operator(AIOS_OT_capture.bl_idname, icon="ARMATURE_DATA")
         draw_job(layout, context)
         layout.operator(AIOS_OT_import_mocap.bl_idname, text="Open Mocap File", icon="IMPORT")
+        draw_capture_settings(layout, settings, "capture")
 
 
-def draw_capture_settings(layout: Any, settings: Any, context: bpy.types.Context) -> None:
-    """What is captured, how, and what is built of it."""
+def draw_footage(layout: Any, settings: Any, context: bpy.types.Context) -> None:
+    """What is captured."""
     column = _settings_column(layout)
     column.prop(settings, "source")
     if settings.source in ("FILE", "SEQUENCE"):
@@ -179,17 +184,32 @@ def draw_capture_settings(layout: Any, settings: Any, context: bpy.types.Context
         row = column.row(align=True)
         row.prop(settings, "first_frame", text="Frames")
         row.prop(settings, "last_frame", text="")
-    for name in ("step", "quality", "max_people", "threshold"):
-        column.prop(settings, name)
-    draw_refining(column, settings)
-    row = column.row(heading="Build", align=True)
-    row.prop(settings, "with_mesh", text="Meshes", toggle=True)
-    row.prop(settings, "with_camera", toggle=True)
-    if settings.with_mesh:
-        column.prop(settings, "with_correctives")
-    column.prop(settings, "with_scene")
-    if settings.source in ("FILE", "SEQUENCE"):
-        column.prop(settings, "start_frame")
+
+
+def draw_capture_settings(layout: Any, settings: Any, idname: str) -> None:
+    """How people are found, how they move, and what is built: sections that open, with a name of their own each."""
+    finding = _section(layout, f"AIOS_PT_{idname}_finding", "Finding People")
+    if finding is not None:
+        for name in ("step", "quality", "max_people", "threshold"):
+            finding.prop(settings, name)
+    refining = _section(layout, f"AIOS_PT_{idname}_refining", "Clean Motion")
+    if refining is not None:
+        draw_refining(refining, settings)
+    building = _section(layout, f"AIOS_PT_{idname}_building", "What to Build")
+    if building is not None:
+        for name in ("with_mesh", "with_correctives", "with_camera", "with_scene"):
+            row = building.row()
+            row.active = name != "with_correctives" or settings.with_mesh
+            row.prop(settings, name)
+        if settings.source in ("FILE", "SEQUENCE"):
+            building.prop(settings, "start_frame")
+
+
+def _section(layout: Any, idname: str, title: str) -> Any | None:
+    """A part of a panel that is closed at first; None while it is."""
+    header, body = layout.panel(idname, default_closed=True)
+    header.label(text=title)
+    return _settings_column(body) if body is not None else None
 
 
 def draw_refining(layout: Any, settings: Any) -> None:
@@ -255,7 +275,7 @@ def draw_confidence(layout: Any, person: Any) -> None:
         trust, first, last = (person[f"aios_{key}"] for key in ("mean_confidence", "first_frame", "last_frame"))
         column.label(text=f"Frames {first} to {last}, {trust:.0%} sure")
     for part in PARTS:
-        row = column.split(factor=0.35)
+        row = column.split(factor=0.33)
         row.label(text=part.capitalize())
         row.label(text=person.get(f"{GRAPH}_{part}", ""))
 
@@ -325,7 +345,8 @@ class _QueuePanel(_Sidebar):
         if 0 <= scene.aios_queue_index < len(scene.aios_queue):
             clip = scene.aios_queue[scene.aios_queue_index]
             draw_text(layout, context, f"Settings of {Path(clip.name).name}:")
-            draw_capture_settings(layout, clip.settings, context)
+            draw_footage(layout, clip.settings, context)
+            draw_capture_settings(layout, clip.settings, "queue")
 
 
 class _SetupPanel(_Sidebar):

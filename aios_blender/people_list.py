@@ -148,7 +148,7 @@ class AIOS_UL_people(bpy.types.UIList):
         icon = "RESTRICT_SELECT_OFF" if armature is not None and armature.select_get() else "RESTRICT_SELECT_ON"
         select_button = chosen.operator(AIOS_OT_select_person.bl_idname, text="", icon=icon, emboss=False)
         select_button.armature, select_button.extend = armature.name if armature is not None else "", True
-        name = row.split(factor=0.5)
+        name = row.split(factor=0.48)
         name.active = armature is not None
         name.label(text=item["aios_name"])
         name.label(text=item.get(GRAPH, ""))

@@ -143,9 +143,9 @@ def _person_collection(track: Track, times: np.ndarray, collection: Any) -> Any:
         set_property(own, "aios_first_frame", int(first))
         set_property(own, "aios_last_frame", int(last))
         set_property(own, "aios_mean_confidence", float(track.confidence[:, 0].mean()))
-        own[GRAPH] = confidence_bars(track, len(times), 0, 8)
+        own[GRAPH] = confidence_bars(track, len(times), 0, 6)
         for i, part in enumerate(PARTS):
-            own[f"{GRAPH}_{part}"] = confidence_bars(track, len(times), i, 16)
+            own[f"{GRAPH}_{part}"] = confidence_bars(track, len(times), i, 13)
     return own
 
 

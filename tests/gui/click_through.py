@@ -14,7 +14,7 @@ from pathlib import Path
 import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
-from window import (  # noqa: E402
+from window import (
     area,
     click,
     find,
@@ -132,7 +132,7 @@ def change_people():
     did("deleted and undone")
     bpy.context.scene.aios_person = 0
     yield 0.3
-    place = yield from find("aios.build_person", column=0.93)
+    place = yield from find("aios.build_person", column=0.83)
     assert place is not None, "no button that leaves somebody out"
     yield from click(*place)
     yield 1.0
@@ -141,9 +141,9 @@ def change_people():
     yield from click(*place)
     yield 1.0
     assert len(people()) == count, "built again"
-    yield from press("aios.hide_person", column=0.86)
+    yield from press("aios.hide_person", column=0.75)
     assert sum(c.hide_viewport for c in take().children) == 1
-    yield from press("aios.hide_person", column=0.86)
+    yield from press("aios.hide_person", column=0.75)
     did("left out, built, hidden and shown")
 
 

@@ -62,11 +62,20 @@ def find(call: str, kind: str = "VIEW_3D", column: float = 0.3, top: int | None 
     """Look for the button that runs an operator (`aios.capture`), from the top, or this y, down; its place."""
     region = sidebar(kind)
     x = region.x + round(region.width * column)
+    for known in _places.get(call, ()):
+        yield from call_under(*known)
+        if f"bpy.ops.{call}(" in bpy.context.window_manager.clipboard:
+            return known
     for y in range(top or region.y + region.height - 40, region.y, -ROW):
         yield from call_under(x, y)
         if f"bpy.ops.{call}(" in bpy.context.window_manager.clipboard:
+            _places[call] = [(x, y)]
             return x, y
     return None
+
+
+_places: dict[str, list[tuple[int, int]]] = {}
+"""Where buttons were seen before: looked at first."""
 
 
 def press(call: str, kind: str = "VIEW_3D", column: float = 0.3, top: int | None = None) -> Iterator[float]:
