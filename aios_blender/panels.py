@@ -251,7 +251,7 @@ class _PeoplePanel(_Sidebar):
         row.operator(AIOS_OT_delete_person.bl_idname, text="Delete")
         row = layout.row(align=True)
         row.operator(AIOS_OT_split_person.bl_idname, text="Split Here")
-        row.operator(AIOS_OT_merge_people.bl_idname, text="Merge")
+        row.operator(AIOS_OT_merge_people.bl_idname, text="Merge Marked")
 
 
 def draw_take_choice(layout: Any, context: bpy.types.Context) -> Any | None:
@@ -263,7 +263,7 @@ def draw_take_choice(layout: Any, context: bpy.types.Context) -> Any | None:
     for take in takes():
         for armature in armatures_of(take)[:1]:
             button = layout.operator(AIOS_OT_select_person.bl_idname, text=take.collection.name)
-            button.armature, button.extend = armature.name, False
+            button.armature = armature.name
     return None
 
 

@@ -13,7 +13,7 @@ from aios_core.tracks import delete_track, merge_tracks, rename_track, split_tra
 
 from .preferences import preferences
 from .scene.armature import key_rest_pose
-from .take import armatures_of, edit, frame_of_mocap, take_of
+from .take import MARKED, armatures_of, edit, frame_of_mocap, person_collections, take_of
 
 
 def chosen_body() -> Any:
@@ -107,19 +107,21 @@ class AIOS_OT_split_person(_PersonOperator, bpy.types.Operator):
 
 
 class AIOS_OT_merge_people(_PersonOperator, bpy.types.Operator):
-    """Make one person of the active and the other selected ones; in frames that several have, the surest wins"""
+    """Make one person of the active one and those marked in the list or selected; where they overlap the surest wins"""
 
     bl_idname = "aios.merge_people"
-    bl_label = "Merge Selected People"
+    bl_label = "Merge People"
 
     def change(self, context: bpy.types.Context, number: int, take: Any) -> Any:
         """Mocap to Mocap."""
-        chosen = [a["aios_track"] for a in armatures_of(take) if a.select_get() and a["aios_track"] != number]
+        chosen = {a["aios_track"] for a in armatures_of(take) if a.select_get()}
+        chosen |= {person["aios_track"] for person in person_collections(take) if person.get(MARKED)}
+        chosen -= {number}
         if not chosen:
-            raise AiosError("Select the other people as well.")
+            raise AiosError("Mark the other people in the list, with the sign before their names.")
 
         def merge(found: mocap.Mocap) -> mocap.Mocap:
-            for other in chosen:
+            for other in sorted(chosen):
                 found = merge_tracks(found, number, other)
             return found
 

@@ -10,7 +10,7 @@ from aios_core.errors import AiosError
 
 from .people import chosen_body
 from .scene import GRAPH
-from .take import MOCAP, armature_of, armatures_of, build_people, hide, person_collections, take_in, take_of
+from .take import MARKED, MOCAP, armature_of, armatures_of, build_people, hide, person_collections, take_in, take_of
 
 
 def chosen_row(scene: Any) -> int:
@@ -36,28 +36,24 @@ def choose_row(scene: Any, row: int) -> None:
         select(armature)
 
 
-def select(armature: Any, extend: bool = False) -> None:
-    """Make a person's armature active and select it, alone; with extend as well as others, or no longer."""
+def select(armature: Any) -> None:
+    """Make a person's armature the active object, and the only one that is selected."""
     layer = bpy.context.view_layer
     if armature.name not in layer.objects:
         return
-    wanted = not (extend and armature.select_get())
-    if not extend:
-        for other in layer.objects.selected[:]:
-            other.select_set(False)
-    armature.select_set(wanted)
-    if wanted:
-        layer.objects.active = armature
+    for other in layer.objects.selected[:]:
+        other.select_set(False)
+    armature.select_set(True)
+    layer.objects.active = armature
 
 
 class AIOS_OT_select_person(bpy.types.Operator):
-    """Select this person as well as those who are selected, or no longer: for merging several into one"""
+    """Select this person"""
 
     bl_idname = "aios.select_person"
     bl_label = "Select Person"
     bl_options = {"REGISTER", "UNDO"}
     armature: bpy.props.StringProperty(options={"HIDDEN"})
-    extend: bpy.props.BoolProperty(name="Extend", description="Leave others selected", default=False)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -72,7 +68,7 @@ class AIOS_OT_select_person(bpy.types.Operator):
         thing = bpy.data.objects.get(self.armature)
         if thing is None:
             return {"CANCELLED"}
-        select(thing, self.extend)
+        select(thing)
         return {"FINISHED"}
 
 
@@ -104,6 +100,17 @@ class _RowOperator:
         return {"FINISHED"}
 
 
+class AIOS_OT_mark_person(_RowOperator, bpy.types.Operator):
+    """Mark this person, or no longer: Merge makes those who are marked one with the active person"""
+
+    bl_idname = "aios.mark_person"
+    bl_label = "Mark Person"
+
+    def change(self, _take: Any, person: Any) -> None:
+        """Note it in their collection: who is in a gap at this frame is hidden, and cannot be selected."""
+        person[MARKED] = not person.get(MARKED, False)
+
+
 class AIOS_OT_hide_person(_RowOperator, bpy.types.Operator):
     """Hide this person in viewports and renders, or show them again"""
 
@@ -128,7 +135,7 @@ class AIOS_OT_build_person(_RowOperator, bpy.types.Operator):
 
 
 class AIOS_UL_people(bpy.types.UIList):
-    """The people of a take: select, name, trust, colour, hide, build."""
+    """The people of a take: mark, name, trust, colour, hide, build."""
 
     def filter_items(self, _context: Any, data: Any, name: str) -> tuple[list[int], list[int]]:
         """People only, in the order of their numbers, and those whose name is asked for."""
@@ -143,11 +150,8 @@ class AIOS_UL_people(bpy.types.UIList):
         """One person."""
         armature = armature_of(item)
         row = layout.row(align=True)
-        chosen = row.row(align=True)
-        chosen.enabled = armature is not None
-        icon = "RESTRICT_SELECT_OFF" if armature is not None and armature.select_get() else "RESTRICT_SELECT_ON"
-        select_button = chosen.operator(AIOS_OT_select_person.bl_idname, text="", icon=icon, emboss=False)
-        select_button.armature, select_button.extend = armature.name if armature is not None else "", True
+        marking = "LINKED" if item.get(MARKED) else "UNLINKED"
+        _row_button(row, AIOS_OT_mark_person, marking, data, item)
         name = row.split(factor=0.48)
         name.active = armature is not None
         name.label(text=item["aios_name"])
@@ -155,9 +159,13 @@ class AIOS_UL_people(bpy.types.UIList):
         _draw_colour(row, armature)
         hiding = "HIDE_ON" if item.hide_viewport else "HIDE_OFF"
         building = "CHECKBOX_HLT" if armature is not None else "CHECKBOX_DEHLT"
-        for operator, sign in ((AIOS_OT_hide_person, hiding), (AIOS_OT_build_person, building)):
-            button = row.operator(operator.bl_idname, text="", icon=sign, emboss=False)
-            button.take, button.person = data.name, item.name
+        _row_button(row, AIOS_OT_hide_person, hiding, data, item)
+        _row_button(row, AIOS_OT_build_person, building, data, item)
+
+
+def _row_button(layout: Any, operator: type, icon: str, take: Any, person: Any) -> None:
+    button = layout.operator(operator.bl_idname, text="", icon=icon, emboss=False)
+    button.take, button.person = take.name, person.name
 
 
 def _draw_colour(layout: Any, armature: Any | None) -> None:
@@ -191,4 +199,4 @@ def detach() -> None:
     del bpy.types.Scene.aios_person
 
 
-CLASSES = (AIOS_OT_select_person, AIOS_OT_hide_person, AIOS_OT_build_person, AIOS_UL_people)
+CLASSES = (AIOS_OT_select_person, AIOS_OT_mark_person, AIOS_OT_hide_person, AIOS_OT_build_person, AIOS_UL_people)

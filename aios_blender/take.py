@@ -23,6 +23,8 @@ MOCAP, FOOTAGE, MESHES, CAMERA = "aios_mocap", "aios_footage", "aios_meshes", "a
 CORRECTIVES, SHAPES, PEOPLE = "aios_correctives", "aios_shapes", "aios_people"
 FIRST_FRAME, FPS, BUILT = "aios_first_frame", "aios_fps", "aios_built"
 """Custom properties of a take's collection: its Mocap file, what of it was built, its clock; BUILT marks objects."""
+MARKED = "aios_marked"
+"""Custom property of a person's collection: they are to be merged."""
 
 
 @dataclass(frozen=True)

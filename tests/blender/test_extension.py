@@ -47,7 +47,7 @@ LATER = [
 ]
 LATER += ["follow_camera", "shape_person", "drop_footage", "finish_early"]
 """What these change is outside Blender, or becomes a step of undo when their process is done."""
-ALWAYS = ["queue_files", "fix_shape_key_ranges", "drop_footage"]
+ALWAYS = ["queue_files", "drop_footage"]
 """These can always be pressed."""
 
 

@@ -71,7 +71,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(take):
     bpy.context.scene.frame_set(1)
     with pytest.raises(RuntimeError, match="does not cut"):
         bpy.ops.aios.split_person()
-    with pytest.raises(RuntimeError, match="other people"):
+    with pytest.raises(RuntimeError, match="the other people"):
         bpy.ops.aios.merge_people()
     assert names() == ["Person 1", "Person 2"]
     bpy.context.view_layer.objects.active = None

@@ -75,10 +75,16 @@ def test_the_chosen_row_is_the_active_person(take):
     objects.active = None
     assert scene.aios_person == -1
     bpy.ops.aios.select_person(armature="P01_armature")
-    bpy.ops.aios.select_person(armature="P02_armature", extend=True)
-    assert {thing.name for thing in objects.selected} == {"P01_armature", "P02_armature"}
-    bpy.ops.aios.select_person(armature="P02_armature", extend=True)
-    assert [thing.name for thing in objects.selected] == ["P01_armature"]
+    assert [thing.name for thing in objects.selected] == ["P01_armature"] and scene.aios_person == 0
+
+
+def test_who_is_hidden_at_this_frame_can_be_marked_and_merged(take):
+    bpy.context.scene.frame_set(1)
+    assert bpy.data.objects["P02_armature"].hide_viewport, "the second person comes later"
+    bpy.context.scene.aios_person = 0
+    press(bpy.ops.aios.mark_person, take, 1)
+    assert bpy.ops.aios.merge_people() == {"FINISHED"}
+    assert numbers(take) == [1]
 
 
 def test_what_a_user_puts_into_a_take_outlives_building_it_again(take):
@@ -131,7 +137,7 @@ def test_a_take_that_starts_late_is_split_where_the_timeline_stands(tmp_path):
 
 def test_custom_properties_have_units_and_say_what_they_are(take):
     armature = armatures_of(take())[0]
-    own = [name for name in armature if name.startswith("aios_") and name != "aios_built"]
+    own = [name for name, _ in armature.items() if name.startswith("aios_") and name != "aios_built"]
     assert len(own) > 15
     for name in own:
         assert armature.id_properties_ui(name).as_dict()["description"], name

@@ -66,7 +66,8 @@ def test_a_worker_ends_when_its_parent_dies():
     parent = (
         "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', "
         "'import sys, time, threading; from aios_core.cli import _exit_when_stdin_closes as watch; "
-        "threading.Thread(target=watch, args=[threading.Event()], daemon=True).start(); time.sleep(60)'], stdin=subprocess.PIPE); "
+        "threading.Thread(target=watch, args=[threading.Event()], daemon=True).start(); "
+        "time.sleep(60)'], stdin=subprocess.PIPE); "
         "print(child.pid, flush=True)"
     )
     out = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, timeout=20).stdout
