@@ -113,9 +113,9 @@ def draw_job(layout: Any, context: bpy.types.Context) -> None:
         row.operator(AIOS_OT_cancel.bl_idname, icon="X")
         if job.thumbnail:
             row.operator(AIOS_OT_finish_early.bl_idname, icon="CHECKMARK")
-        return
-    draw_text(layout, context, job.status, "ERROR" if job.failed else "NONE")
-    if job.failed and job.log:
+    else:
+        draw_text(layout, context, job.status, "ERROR" if job.failed else "NONE")
+    if job.log:
         layout.operator("wm.path_open", text="Open Log", icon="TEXT").filepath = job.log
 
 
@@ -154,17 +154,20 @@ class _CapturePanel(_Sidebar):
         """Show settings, progress and buttons."""
         layout, stored = self.layout, preferences()
         job = context.window_manager.aios_job
-        if stored is not None and not (job.has_runtime or stored.python):
-            draw_runtime(layout, context, stored)
         settings = context.scene.aios
-        draw_footage(layout, settings, context)
-        if not job.is_running:
-            row = layout.row(align=True)
-            row.scale_y = 1.4
-            row.operator(AIOS_OT_capture.bl_idname, icon="ARMATURE_DATA")
+        can_capture = stored is None or job.has_runtime or stored.python
+        if can_capture:
+            draw_footage(layout, settings, context)
+            if not job.is_running:
+                row = layout.row(align=True)
+                row.scale_y = 1.4
+                row.operator(AIOS_OT_capture.bl_idname, icon="ARMATURE_DATA")
+        else:
+            draw_runtime(layout, context, stored)
         draw_job(layout, context)
         layout.operator(AIOS_OT_import_mocap.bl_idname, text="Open Mocap File", icon="IMPORT")
-        draw_capture_settings(layout, settings, "capture")
+        if can_capture:
+            draw_capture_settings(layout, settings, "capture")
 
 
 def draw_footage(layout: Any, settings: Any, context: bpy.types.Context) -> None:

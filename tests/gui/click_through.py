@@ -65,9 +65,16 @@ def first_run():
     assert job().runtime == "Not set up"
     yield from shot("first-run")
     did("installed")
-    bpy.context.preferences.addons[NAME].preferences.python = str(PYTHON)
+    stored = bpy.context.preferences.addons[NAME].preferences
+    stored.wheels_folder = "/t"  # without any packages
+    yield 0.5
+    yield from press("aios.setup_runtime")
+    yield from until(lambda: not job().is_running and job().failed, 90, "the failure")
+    yield from shot("set-up-failed")
+    did(f"set-up refused: {job().status}")
+    stored.wheels_folder, stored.python = "", str(PYTHON)
     settings().footage, settings().use_range, settings().last_frame = str(FOOTAGE), True, 120
-    yield from open_panel("aios.check_setup", below="aios.import_mocap", column=0.2)
+    yield from open_panel("aios.check_setup", below="aios.import_mocap", skip=4, column=0.2)
     yield from press("aios.check_setup", column=0.2)
     yield from until(lambda: not job().is_running and job().verdict, 90, "the check")
     assert job().is_sound, job().verdict
@@ -94,12 +101,14 @@ def capture():
     key("TAB", 500, 600)  # the default cube in edit mode: Blender stays usable, and is not disturbed by the result
     yield 0.3
     assert bpy.context.object.mode == "EDIT"
+    yield from until(lambda: job().progress > 0.3, 120, "some frames")
+    yield from press("aios.finish_early", column=0.7, top=y + 20)
     yield from until(lambda: not job().is_running, 120, "the people")
     assert people() and bpy.data.objects["Cube"].mode == "EDIT", job().status
     yield from move(500, 600)
     key("TAB", 500, 600)
     yield 0.3
-    did(f"captured: {job().status}")
+    did(f"stopped and built: {job().status}")
     count = len(people())
     yield from undo()
     yield from undo()
@@ -171,7 +180,7 @@ def batch():
     for last in (10, 20):
         settings().last_frame = last
         bpy.ops.aios.queue_clip()
-    yield from open_panel("aios.run_queue", below="aios.import_mocap")
+    yield from open_panel("aios.run_queue", below="aios.follow_camera")
     yield from press("aios.run_queue")
     yield 2.0
     yield from shot("queue-running")

@@ -58,24 +58,27 @@ def call_under(x: int, y: int) -> Iterator[float]:
     yield 0.04
 
 
-def find(call: str, kind: str = "VIEW_3D", column: float = 0.3, top: int | None = None) -> Iterator[float]:
-    """Look for the button that runs an operator (`aios.capture`), from the top, or this y, down; its place."""
+def find(
+    call: str, kind: str = "VIEW_3D", column: float = 0.3, top: int | None = None, height: int = 2000
+) -> Iterator[float]:
+    """Look for the button that runs an operator (`aios.capture`) downwards from the top, or from this y; its place.
+
+    It is looked for first where it was seen last. column: of the sidebar's width. height: no further down than so far.
+    """
     region = sidebar(kind)
     x = region.x + round(region.width * column)
-    for known in _places.get(call, ()):
-        yield from call_under(*known)
+    top = top or region.y + region.height - 40
+    known = [_places[call, kind]] if (call, kind) in _places else []
+    for place in known + [(x, y) for y in range(top, max(region.y, top - height), -ROW)]:
+        yield from call_under(*place)
         if f"bpy.ops.{call}(" in bpy.context.window_manager.clipboard:
-            return known
-    for y in range(top or region.y + region.height - 40, region.y, -ROW):
-        yield from call_under(x, y)
-        if f"bpy.ops.{call}(" in bpy.context.window_manager.clipboard:
-            _places[call] = [(x, y)]
-            return x, y
+            _places[call, kind] = place
+            return place
     return None
 
 
-_places: dict[str, list[tuple[int, int]]] = {}
-"""Where buttons were seen before: looked at first."""
+_places: dict[tuple[str, str], tuple[int, int]] = {}
+"""Where buttons were seen last."""
 
 
 def press(call: str, kind: str = "VIEW_3D", column: float = 0.3, top: int | None = None) -> Iterator[float]:
@@ -94,14 +97,13 @@ def click(x: int, y: int, **held: bool) -> Iterator[float]:
     yield 0.3
 
 
-def open_panel(call: str, below: str, kind: str = "VIEW_3D", column: float = 0.3) -> Iterator[float]:
-    """Open closed panels under the button of an operator until another's button is seen."""
-    x, y = yield from find(below, kind)
-    for lower in range(y - 30, sidebar(kind).y, -14):
-        place = yield from find(call, kind, column, y)
-        if place is not None:
+def open_panel(call: str, below: str, skip: int = 0, column: float = 0.3) -> Iterator[float]:
+    """Open closed panels under an operator's button, but for so many, until the button of another is seen."""
+    _, y = yield from find(below)
+    for lower in range(y - 30 - skip * 25, sidebar().y, -14):
+        yield from click(sidebar().x + 120, lower)
+        if (yield from find(call, column=column, top=lower, height=500)) is not None:
             return
-        yield from click(x, lower)
     raise AssertionError(f"no panel shows {call}")
 
 
