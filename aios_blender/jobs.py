@@ -109,6 +109,7 @@ def pump() -> bool:
             last = {"event": "error", "message": str(error)}
             show_event(status, last)
     status.is_running = False
+    status.log = running.log if running.log and Path(running.log).exists() else ""
     _running.remove(running)
     running.ended(last)
     return bool(_running)

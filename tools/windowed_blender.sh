@@ -37,7 +37,7 @@ run)
   cp "$script" "$(dirname "$script")"/*.py "$root/t/"
   chroot "$root" env HOME=/t/home BLENDER_USER_RESOURCES=/t/user XDG_RUNTIME_DIR=/tmp/xdg LIBGL_ALWAYS_SOFTWARE=1 \
     bash -c 'mkdir -p $HOME $XDG_RUNTIME_DIR /tmp/.X11-unix; chmod 700 $XDG_RUNTIME_DIR
-      exec timeout ${LIMIT:-600} xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX" blender --gpu-backend opengl \
+      exec timeout --foreground ${LIMIT:-600} xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX" blender --gpu-backend opengl \
         --enable-event-simulate --window-geometry 0 0 1600 1200 -noaudio --python "$@"' _ "/t/$(basename "$script")" -- "$@" ;;
 background)
   root=$1; shift

@@ -118,7 +118,7 @@ def show_verdict(event: dict) -> None:
     """Keep the last event of a check for the panels."""
     job = bpy.context.window_manager.aios_job
     job.is_sound, job.verdict = event["event"] == "done", event.get("message", "")
-    job.status = job.verdict
+    job.status = "" if job.is_sound else job.verdict
 
 
 CLASSES = (AIOS_OT_setup_runtime, AIOS_OT_remove_runtime, AIOS_OT_check_setup)

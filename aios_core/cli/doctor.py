@@ -42,7 +42,8 @@ def _report_json(options: argparse.Namespace) -> int:
     try:
         if missing:
             raise MissingDependencyError(f"{sys.executable} lacks {', '.join(missing)}.")
-        weights, body = checked_weights(options.weights), checked_body(options.body)
+        weights = checked_weights(options.weights).partition(":")[0]
+        body = checked_body(options.body).partition(",")[0]
     except AiosError as error:
         print(json.dumps({"event": "error", "message": str(error)}))
         return error.exit_code

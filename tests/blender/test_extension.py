@@ -195,7 +195,7 @@ stored.python = sys.executable
 bpy.ops.aios.check_setup()
 while jobs.pump():
     time.sleep(0.1)
-print("checked:", bpy.context.window_manager.aios_job.status, flush=True)
+print("checked:", bpy.context.window_manager.aios_job.verdict, flush=True)
 settings, job = bpy.context.scene.aios, bpy.context.window_manager.aios_job
 settings.footage, settings.threshold = sys.argv[3], 0.02
 assert bpy.ops.aios.capture() == {"FINISHED"}
