@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 _registered_commands: list = []
 
 
@@ -40,6 +43,15 @@ def unregister() -> None:
     properties.detach()
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)
+    if __package__.startswith("bl_ext."):
+        _forget_core()
+
+
+def _forget_core() -> None:
+    """An update disables the extension, replaces it and its aios_core, and enables it: both must be new then."""
+    for name in [name for name in sys.modules if name == "aios_core" or name.startswith("aios_core.")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def _classes() -> list[type]:

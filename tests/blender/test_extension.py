@@ -224,6 +224,11 @@ assert bpy.ops.aios.run_queue() == {"FINISHED"}
 while jobs.pump():
     time.sleep(0.1)
 print("queue:", [(c.state, c.message) for c in bpy.context.scene.aios_queue], flush=True)
+
+aios_core.is_old = True
+bpy.ops.extensions.package_install_files(filepath=sys.argv[1], repo="user_default", enable_on_install=True)
+import aios_core
+print("updated:", not hasattr(aios_core, "is_old") and hasattr(bpy.types.Scene, "aios"), flush=True)
 os._exit(0)
 """
 
@@ -248,6 +253,7 @@ def test_the_zip_validates_installs_imports_and_captures(tmp_path):
     assert "queue: [('FAILED', 'No such footage: /no/such/clip.mp4.'), ('DONE'," in said, said
     assert "refused: No such footage: /no/such/clip.mp4." in said, said
     assert "ended: Cancelled False" in said, said
+    assert "updated: True" in said, said
 
 
 def _isolated(code: str) -> str:
