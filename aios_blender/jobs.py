@@ -62,6 +62,8 @@ def start(
     the file in which the job tells all; thumbnail: the file in which it keeps a small picture of its work; of_file:
     what it makes belongs into the .blend that is open, so that it ends when another one is opened.
     """
+    if thumbnail:
+        Path(thumbnail).unlink(missing_ok=True)  # an earlier capture's
     _running.append(_Running(job, done, ended, thumbnail, log, of_file))
     show_start(window_manager.aios_job, "Starting", log)
     if not bpy.app.background and not bpy.app.timers.is_registered(_pump_timer):

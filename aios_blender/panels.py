@@ -295,7 +295,6 @@ class _MotionPanel(_Sidebar):
         self.layout.operator(AIOS_OT_refine.bl_idname, icon="MOD_SMOOTH")
         self.layout.operator(AIOS_OT_shape_person.bl_idname, icon="MOD_CLOTH")
         self.layout.operator(AIOS_OT_follow_camera.bl_idname, icon="CAMERA_DATA")
-        draw_job(self.layout, context)
 
 
 class _RigPanel(_Sidebar):

@@ -23,7 +23,8 @@ from .custom_properties import CONFIDENCE, CONTACTS, set_property
 from .keyframes import CONSTANT, fill_curve, interpolations, key_types, visibility, write_curves
 from .mesh import body_mesh, colour_of, corrective_name, new_person_mesh
 
-BARS = "▁▂▃▄▅▆▇█"
+BARS, BLANK = "▁▂▃▄▅▆▇█", "\u2003"
+"""Letters of a graph, and one for where nothing was seen that is as wide as they are in Blender's font."""
 GRAPH = "aios_graph"
 """Property of a person's collection: how far the body can be trusted over the clip, as BARS; _PART: of each part."""
 
@@ -219,7 +220,7 @@ def confidence_bars(track: Track, frames: int, part: int, count: int) -> str:
     for share in shares:
         seen = (track.frames >= share[0]) & (track.frames <= share[-1])
         level = track.confidence[seen, part].mean() if seen.any() else None
-        bars.append(" " if level is None else BARS[min(int(level * len(BARS)), len(BARS) - 1)])
+        bars.append(BLANK if level is None else BARS[min(int(level * len(BARS)), len(BARS) - 1)])
     return "".join(bars)
 
 

@@ -50,7 +50,14 @@ def names():
     return [armature["aios_name"] for armature in people()]
 
 
-def shot(name: str):
+def shot(name: str, through_camera: bool = False):
+    if through_camera:
+        bpy.data.objects["Cube"].hide_set(True)
+        area().spaces.active.region_3d.view_perspective = "CAMERA"
+        bpy.context.scene.frame_set(30)
+        yield 0.5
+        key("HOME", 500, 600)
+        yield 0.5
     yield from picture(OUT / f"{len(done):02d}-{name}.png")
 
 
@@ -117,12 +124,7 @@ def capture():
     yield from undo(redo=True)
     assert len(people()) == count, "and back again"
     did("undone and done again")
-    bpy.data.objects["Cube"].hide_set(True)
-    area().spaces.active.region_3d.view_perspective = "CAMERA"
-    bpy.context.scene.frame_set(30)
-    yield 0.5
-    key("HOME", 500, 600)
-    yield from shot("captured")
+    yield from shot("captured", through_camera=True)
 
 
 def change_people():
@@ -130,7 +132,7 @@ def change_people():
     bpy.context.scene.aios_person = next(i for i, c in enumerate(take().children) if first.name in c.objects)
     yield 0.3
     assert bpy.context.view_layer.objects.active == first and first.select_get()
-    yield from shot("person-chosen")
+    yield from shot("person-chosen", through_camera=True)
     did("chosen in the list")
     count = len(people())
     yield from press("aios.delete_person", column=0.7)
@@ -162,7 +164,7 @@ def take():
 
 def rebuild():
     bpy.context.scene.aios_person = 0
-    yield from open_panel("aios.refine", below="aios.split_person")
+    motion = yield from open_panel("aios.refine", below="aios.split_person")
     before, path = len(people()), take()["aios_mocap"]
     settings().smoothing = 3.0
     yield from press("aios.refine")
@@ -170,23 +172,24 @@ def rebuild():
     assert not job().failed and len(people()) == before, job().status
     assert take()["aios_mocap"] != path
     assert bpy.context.view_layer.objects.active in people(), "the person stays chosen"
-    yield from shot("smoothed-again")
+    yield from shot("smoothed-again", through_camera=True)
     yield from undo()
     assert take()["aios_mocap"] == path and len(people()) == before, "one step of undo"
     did("smoothed again and undone")
+    yield from click(*motion)  # closed again
 
 
 def batch():
     for last in (10, 20):
         settings().last_frame = last
         bpy.ops.aios.queue_clip()
-    yield from open_panel("aios.run_queue", below="aios.follow_camera")
+    yield from open_panel("aios.run_queue", below="aios.split_person", skip=2)
     yield from press("aios.run_queue")
     yield 2.0
     yield from shot("queue-running")
     queue = bpy.context.scene.aios_queue
     yield from until(lambda: not job().is_running and all(c.state == "DONE" for c in queue), 150, "the queue")
-    yield from shot("queue-done")
+    yield from shot("queue-done", through_camera=True)
     did("queue worked off")
 
 

@@ -13,6 +13,7 @@ expect() {  # CODE WORDS VERB...
   fi
   echo "aios $1: $code, $words"
 }
+rm -rf "$root/t/clips"
 expect 0 scene.blend import "$footage/plaza.truth.npz" -o /t/scene.blend
 expect 0 'scene.fbx' export /t/scene.blend -o /t/scene.fbx
 expect 2 'No such Mocap file' import /t/no.npz -o /t/x.blend

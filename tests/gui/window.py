@@ -98,12 +98,12 @@ def click(x: int, y: int, **held: bool) -> Iterator[float]:
 
 
 def open_panel(call: str, below: str, skip: int = 0, column: float = 0.3) -> Iterator[float]:
-    """Open closed panels under an operator's button, but for so many, until the button of another is seen."""
+    """Open closed panels under an operator's button, but for so many, until another's is seen; the last one's place."""
     _, y = yield from find(below)
     for lower in range(y - 30 - skip * 25, sidebar().y, -14):
         yield from click(sidebar().x + 120, lower)
         if (yield from find(call, column=column, top=lower, height=500)) is not None:
-            return
+            return sidebar().x + 120, lower
     raise AssertionError(f"no panel shows {call}")
 
 
