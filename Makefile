@@ -6,7 +6,7 @@ FOOTAGE := examples/footage
 
 # Further Blender versions that `make test-blender` runs the Blender tests on, each with the Python it is built for; the
 # bpy in constraints.txt is in `make test`.
-BLENDER_TESTS := $(addprefix tests/blender/test_,scene.py people.py export.py footage_and_queue.py runtime.py)
+BLENDER_TESTS := $(addprefix tests/blender/test_,scene.py people.py people_list.py export.py footage_and_queue.py runtime.py)
 BLENDER_VERSIONS ?= python3.11-4.2.23 python3.11-5.0.1 python3.13-5.2.3
 
 # `make test-gui`: Debian releases whose Blender is opened in a window, where they are installed, and what they share.

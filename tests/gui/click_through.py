@@ -214,6 +214,8 @@ def another_file():
     yield 1.0
     assert not job().is_running and not people(), "another file was opened: the capture ends"
     yield from show_tab()
+    assert "another file was opened" in job().status
+    settings().last_frame = 8
     yield from press("aios.capture")
     yield from until(lambda: not job().is_running and people(), 120, "a capture in the opened file")
     did("another file opened meanwhile")
