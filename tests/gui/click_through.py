@@ -155,6 +155,9 @@ def change_people():
     yield from press("aios.hide_person", column=0.75)
     assert sum(c.hide_viewport for c in take().children) == 1
     yield from press("aios.hide_person", column=0.75)
+    rig = yield from open_panel("aios.key_rest_pose", below="aios.split_person", skip=1)
+    yield from shot("rig", through_camera=True)
+    yield from click(*rig)  # closed again
     did("left out, built, hidden and shown")
 
 
@@ -165,6 +168,10 @@ def take():
 def rebuild():
     bpy.context.scene.aios_person = 0
     motion = yield from open_panel("aios.refine", below="aios.split_person")
+    yield from press("aios.shape_person")
+    yield from shot("shape")
+    key("ESC", 500, 300)
+    yield 0.5
     before, path = len(people()), take()["aios_mocap"]
     settings().smoothing = 3.0
     yield from press("aios.refine")
