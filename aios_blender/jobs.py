@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,12 @@ def pump() -> bool:
         except AiosError as error:
             last = {"event": "error", "message": str(error)}
             show_event(status, last)
+        except Exception as error:  # the job is over all the same, and a timer that raises is never called again
+            traceback.print_exc()
+            last = {"event": "error", "message": f"Building failed: {error}"}
+            show_event(status, last)
+    if last["event"] == "cancelled" and running.thumbnail:
+        status.status = "Cancelled. Started again, it goes on from there"
     status.is_running = False
     status.log = running.log if running.log and Path(running.log).exists() else ""
     _running.remove(running)

@@ -269,7 +269,7 @@ def told(output, of: str) -> Iterator[str]:
             continue
         named = re.match(r"\s*(?:Collecting|Downloading) (\S+)", line)
         if line.startswith("Installing collected packages"):
-            stage(of, f"{of}: unpacking, some minutes")
+            stage(of, f"{of}: unpacking")
         elif named:
             what = f"{of}: {re.split('[-=<>!~,;(]', Path(named[1]).name)[0]}"
             stage(of, what)

@@ -252,7 +252,7 @@ def test_the_zip_validates_installs_imports_and_captures(tmp_path):
     assert "found True" in said, said
     assert "queue: [('FAILED', 'No such footage: /no/such/clip.mp4.'), ('DONE'," in said, said
     assert "refused: No such footage: /no/such/clip.mp4." in said, said
-    assert "ended: Cancelled False" in said, said
+    assert "ended: Cancelled. Started again, it goes on from there False" in said, said
     assert "updated: True" in said, said
 
 

@@ -154,6 +154,17 @@ def sleeper() -> Job:
     return Job([sys.executable, "-c", "import time; time.sleep(60)"])
 
 
+def test_a_job_whose_result_cannot_be_built_is_over_all_the_same(take, capsys):
+    def fails(_event):
+        raise ValueError("no such bone")
+
+    done = """print('{"event": "done", "people": 1}')"""
+    jobs.start(bpy.context.window_manager, Job([sys.executable, "-c", done]), fails)
+    while jobs.pump():
+        time.sleep(0.05)
+    assert not jobs.is_busy() and bpy.context.window_manager.aios_job.status == "Building failed: no such bone"
+
+
 def test_opening_another_file_ends_its_capture_but_not_the_set_up(take, tmp_path):
     saved = tmp_path / "other.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(saved))
