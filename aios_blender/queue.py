@@ -213,6 +213,10 @@ class AIOS_OT_submit_queue(bpy.types.Operator):
     python: bpy.props.StringProperty(
         name="Python", description="Python with aios-core on the workers", default="python"
     )
+    blend: bpy.props.BoolProperty(
+        name="Scenes",
+        description="Also write a .blend for every clip; the workers need bpy, or Blender with this add-on",
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -240,7 +244,8 @@ class AIOS_OT_submit_queue(bpy.types.Operator):
             for options, clips in groups.items():
                 paths = [footage_of(clip.settings, context.scene) for clip in clips]
                 name = f"AiOS: {len(clips)} clips"
-                job = submit(self.manager, job_of(paths, bpy.path.abspath(self.output), self.python, options, name))
+                output = bpy.path.abspath(self.output)
+                job = submit(self.manager, job_of(paths, output, self.python, options, name, self.blend))
                 for clip in clips:
                     clip.state, clip.message = "DONE", f"Flamenco job {job[:8]}"
         except AiosError as error:
