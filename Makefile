@@ -6,7 +6,8 @@ FOOTAGE := examples/footage
 
 # Further Blender versions that `make test-blender` runs the Blender tests on, each with the Python it is built for; the
 # bpy in constraints.txt is in `make test`.
-BLENDER_TESTS := $(addprefix tests/blender/test_,scene.py people.py export.py retarget.py footage_and_queue.py runtime.py)
+BLENDER_TESTS := $(addprefix tests/blender/test_,scene.py people.py people_list.py export.py retarget.py \
+	footage_and_queue.py runtime.py)
 BLENDER_VERSIONS ?= python3.11-4.2.23 python3.11-5.0.1 python3.13-5.2.3
 
 # `make test-gui`: Debian releases whose Blender is opened in a window, where they are installed, and what they share.
@@ -35,13 +36,14 @@ test-blender:
 
 # Needs root and debootstrap. The pictures of every window are left in out/gui-*.
 test-gui: extension
-	for suite in $(GUI_SUITES); do \
+	export PYTHONPATH=$(CURDIR); for suite in $(GUI_SUITES); do \
 		root=$(GUI_ROOT)-$$suite; export SHARED="$(CURDIR) $$($(BIN)/python -c 'import sys; print(sys.base_prefix)')"; \
 		[ -x $$root/usr/bin/blender ] || tools/windowed_blender.sh install $$suite $$root || exit 1; \
 		rm -rf $$root/t && mkdir -p $$root/t/out out/gui-$$suite && cp dist/aios_blender-*.zip $$root/t/aios.zip && \
 		tools/windowed_blender.sh run $$root tests/gui/click_through.py /t/aios.zip \
 			$(CURDIR)/$(FOOTAGE)/plaza.mp4 $(CURDIR)/$(BIN)/python /t/out; \
-		cp $$root/t/out/* out/gui-$$suite/; tools/windowed_blender.sh unmount $$root; \
+		cp $$root/t/out/* out/gui-$$suite/; tests/gui/headless.sh $$root $(CURDIR) $(BIN)/python; code=$$?; \
+		tools/windowed_blender.sh unmount $$root; [ $$code = 0 ] || exit 1; \
 		grep -q '"error": null' out/gui-$$suite/result.json || { cat out/gui-$$suite/result.json; exit 1; }; \
 	done
 

@@ -1,6 +1,6 @@
 """Headless verbs: `blender -b --command aios run|import|export|retarget ...` and `python -m aios_blender ...`.
 
-Verbs that need no Blender (estimate, refine, tracks, ...) are handed to the runtime's `aios`.
+What needs no Blender (estimate, refine, tracks, ..., runs of several clips) is handed to the runtime's `aios`.
 Exit codes: 0 done, 2 the user's mistake, said in one sentence on stderr.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from aios_core.client import Job, estimate_command
+from aios_core.client import Job, estimate_command, progress_text
 from aios_core.errors import AiosError, ExportError, OutputError
 from aios_core.output import check_writable
 
@@ -28,14 +29,23 @@ def main(arguments: Sequence[str]) -> int:
         if arguments and arguments[0] in RUNTIME_VERBS:
             return run_in_runtime(arguments)
         options = _parser().parse_args(list(arguments))
-        options.run(options)
+        return options.run(options) or 0
     except AiosError as error:
         print(f"aios: {error}", file=sys.stderr)
         return error.exit_code
-    return 0
 
 
 RUNTIME_VERBS = ("estimate", "refine", "tracks", "evaluate", "preview", "weights", "body", "doctor")
+
+
+CAPTURE_VALUES = (
+    "weights", "body", "device", "scale", "threshold", "max-people", "fov", "focal", "start", "stop", "step", "fps",
+    "smooth", "longest-gap", "camera-path",
+)  # fmt: skip
+CAPTURE_FLAGS = ("fresh", "keep-detections", "keep-outliers", "fit", "no-foot-lock", "level-camera")
+"""Options of a capture that are handed on to the runtime, which knows what they mean."""
+TELL_SECONDS = 5.0
+"""Between two lines about how far a capture is."""
 
 
 def run_in_runtime(arguments: Sequence[str]) -> int:
@@ -73,13 +83,17 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("--body", help="body model file (default: the open body)")
     importing.add_argument("--footage", help="where the footage is now")
     importing.set_defaults(run=_import)
-    run = verbs.add_parser("run", help="footage to a .blend, through the runtime's Python")
-    run.add_argument("input")
-    run.add_argument("-o", "--output", required=True)
+    run = verbs.add_parser(
+        "run", help="footage to a .blend, through the runtime's Python; several clips to a folder",
+        epilog="What the options of a capture mean: aios estimate --help.",
+    )  # fmt: skip
+    run.add_argument("input", nargs="+")
+    run.add_argument("-o", "--output", required=True, help="the .blend to write; for several clips a folder")
     run.add_argument("--python", help="a Python with aios-core and torch (default: the one in the preferences)")
-    run.add_argument("--body", help="body model file (default: the open body)")
-    run.add_argument("--weights", help="'open', 'aios' or a weights file")
-    run.add_argument("--threshold", help="least score of a person, 0..1")
+    for name in (*CAPTURE_VALUES, "shard", "devices"):
+        run.add_argument(f"--{name}")
+    for name in (*CAPTURE_FLAGS, "no-blend"):
+        run.add_argument(f"--{name}", action="store_true")
     run.set_defaults(run=_run)
     exporting = verbs.add_parser(
         "export", help="people of a .blend or a Mocap file to FBX, GLB, USD, BVH or SMPL-X .npz"
@@ -112,30 +126,57 @@ def _import(options: argparse.Namespace) -> None:
     print(output)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     from .preferences import runtime_python
 
+    if len(options.input) > 1 or options.shard or options.devices or Path(options.output).suffix != ".blend":
+        return _run_clips(options)
     output = _blend_path(options.output)
     mocap_path = check_writable(output.with_suffix(".npz"))
-    extra = [
-        f"--{name}={getattr(options, name)}" for name in ("body", "weights", "threshold") if getattr(options, name)
-    ]
     python = options.python or runtime_python()
-    capture(Job(estimate_command(python, options.input, mocap_path, extra)))
+    capture(Job(estimate_command(python, options.input[0], mocap_path, capture_options(options))))
     import_mocap_file(mocap_path, output, options.body, None)
     print(output)
+    return 0
+
+
+def _run_clips(options: argparse.Namespace) -> int:
+    """Several clips into a folder: the runtime captures, and starts this Blender for every .blend."""
+    import bpy
+
+    arguments = ["run", *options.input, "-o", options.output, "--progress", "none", *capture_options(options)]
+    arguments += [f"--{name}={value}" for name in ("shard", "devices") if (value := getattr(options, name))]
+    arguments += ["--python", options.python] if options.python else []
+    if options.no_blend:
+        arguments += ["--no-blend"]
+    elif bpy.app.binary_path:
+        arguments += ["--blender", bpy.app.binary_path]
+    return run_in_runtime(arguments)
+
+
+def capture_options(options: argparse.Namespace) -> list[str]:
+    """Those options of `run` that are the capture's own, as they were given."""
+    given = {name: getattr(options, name.replace("-", "_")) for name in (*CAPTURE_VALUES, *CAPTURE_FLAGS)}
+    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items() if value]
 
 
 def capture(job: Job) -> None:
-    """Wait for a job; its warnings go to stderr.
+    """Wait for a job; its warnings, and now and then how far it is, go to stderr.
 
     Raises:
         AiosError: the job ended with an error.
     """
+    told = time.monotonic()
     while job.running:
-        event = job.wait()
-        if event["event"] == "error":
-            raise AiosError(event["message"])
+        for event in job.poll():
+            if event["event"] == "error":
+                raise AiosError(event["message"])
+            if event["event"] == "warning":
+                print(f"aios: warning: {event['message']}", file=sys.stderr)
+            if event["event"] == "progress" and time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                print(f"aios: {progress_text(event)}", file=sys.stderr)
+        time.sleep(0.1)
 
 
 def import_mocap_file(mocap_path: str | Path, output: Path, body_path: str | None, footage: str | None) -> None:

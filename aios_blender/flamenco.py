@@ -14,12 +14,14 @@ JOB_TYPE = "aios-capture"
 SECONDS = 10
 
 
-def job_of(clips: Sequence[str], output: str, python: str, options: Sequence[str], name: str) -> dict:
-    """The job that captures these clips, as the Manager's interface wants it."""
+def job_of(
+    clips: Sequence[str], output: str, python: str, options: Sequence[str], name: str, blend: bool = False
+) -> dict:
+    """The job that captures these clips, as the Manager's interface wants it; blend: and writes their .blend files."""
     return {
         "name": name, "type": JOB_TYPE, "priority": 50, "submitter_platform": platform.system().lower(),
         "settings": {
-            "clips": ";".join(clips), "output": output, "python": python, "options": " ".join(options), "blend": False,
+            "clips": ";".join(clips), "output": output, "python": python, "options": " ".join(options), "blend": blend,
         },
     }  # fmt: skip
 

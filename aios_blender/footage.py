@@ -20,27 +20,49 @@ def footage_of(settings: Any, scene: Any) -> str:
     Raises:
         FootageError: nothing is chosen, or it is not a file that can be read from outside Blender.
     """
-    if settings.source == "FILE":
+    if settings.source in ("FILE", "SEQUENCE"):
         if not settings.footage:
             raise FootageError("Choose the footage first.")
-        return bpy.path.abspath(settings.footage)
+        path = bpy.path.abspath(settings.footage)
+        return sequence_pattern(path) if settings.source == "SEQUENCE" and not Path(path).is_dir() else path
+    data = data_of(settings, scene)
+    return _path(data, data.source == "SEQUENCE")
+
+
+def data_of(settings: Any, scene: Any) -> Any:
+    """The movie clip or the picture of this Blender file that the settings mean.
+
+    Raises:
+        FootageError: there is none.
+    """
     if settings.source == "CLIP":
         if settings.clip is None:
             raise FootageError("Choose the movie clip first.")
-        return path_of_clip(settings.clip)
+        return settings.clip
     if scene.camera is None:
         raise FootageError("The scene has no camera.")
     for background in scene.camera.data.background_images:
         if background.source == "MOVIE_CLIP" and background.clip:
-            return path_of_clip(background.clip)
+            return background.clip
         if background.source == "IMAGE" and background.image and background.image.filepath:
-            return _path(background.image, background.image.source == "SEQUENCE")
+            return background.image
     raise FootageError(f"The camera '{scene.camera.name}' has no clip or picture behind it.")
 
 
-def path_of_clip(clip: Any) -> str:
-    """The file, or the pattern of the files, of a movie clip."""
-    return _path(clip, clip.source == "SEQUENCE")
+def start_frame_of(settings: Any, scene: Any) -> int:
+    """Frame of the timeline at which the footage begins: a movie clip's own, else the settings'."""
+    if settings.source in ("FILE", "SEQUENCE"):
+        return settings.start_frame
+    return int(getattr(data_of(settings, scene), "frame_start", 1))
+
+
+def sequence_fps_of(settings: Any, scene: Any) -> float | None:
+    """Pictures a second, where the footage is a sequence: a movie clip's is the scene's; None where it is none."""
+    if settings.source == "SEQUENCE":
+        return settings.sequence_fps
+    if settings.source == "FILE" or data_of(settings, scene).source != "SEQUENCE":
+        return None
+    return scene.render.fps / scene.render.fps_base
 
 
 def _path(data: Any, is_sequence: bool) -> str:
@@ -51,6 +73,8 @@ def _path(data: Any, is_sequence: bool) -> str:
 def sequence_pattern(path: str) -> str:
     """The pattern of a sequence of which this is one picture: shot_0001.png becomes shot_####.png."""
     place = Path(path)
+    if "#" in place.name:
+        return path
     name = re.sub(r"\d+(?=\D*$)", lambda digits: "#" * len(digits[0]), place.name)
     return str(place.with_name(name))
 

@@ -11,10 +11,11 @@ from bpy_extras.io_utils import ImportHelper
 from aios_core.client import Job, estimate_command
 from aios_core.errors import AiosError
 
-from .footage import PICTURES, VIDEOS, clip_in_editor, footage_of
-from .jobs import cancel, is_busy, start
-from .people import chosen_body, refine_options
+from .footage import PICTURES, VIDEOS, clip_in_editor, footage_of, sequence_fps_of, start_frame_of
+from .jobs import cancel, finish_early, is_busy, is_capturing, start
+from .people import chosen_body
 from .preferences import preferences, runtime_python
+from .refining import refine_options
 from .scene import SceneSettings
 from .take import build_take
 
@@ -38,6 +39,13 @@ class AIOS_OT_import_mocap(bpy.types.Operator, ImportHelper):
         name="Pose Correctives", description="Shape keys that mend bent joints; plays some ten times slower"
     )
     with_camera: bpy.props.BoolProperty(name="Camera", description="Build the matching camera", default=True)
+    with_scene: bpy.props.BoolProperty(
+        name="Scene Settings", default=True,
+        description="Give the scene the footage's frame rate, length, size and camera",
+    )  # fmt: skip
+    start_frame: bpy.props.IntProperty(
+        name="Start Frame", description="Frame of the timeline at which the footage begins", default=1
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -53,7 +61,8 @@ class AIOS_OT_import_mocap(bpy.types.Operator, ImportHelper):
         try:
             settings = SceneSettings(
                 self.footage or None, with_camera=self.with_camera, with_mesh=self.with_mesh,
-                with_correctives=self.with_correctives, people=chosen_people(self.people),
+                with_correctives=self.with_correctives, people=chosen_people(self.people), set_scene=self.with_scene,
+                first_frame=self.start_frame,
             )  # fmt: skip
             built = build_file(self.filepath, settings)
         except AiosError as error:
@@ -86,17 +95,14 @@ class AIOS_OT_capture(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Start the worker process."""
-        settings = context.scene.aios
+        scene = context.scene
         try:
-            job = Job(capture_command(settings, context.scene))
+            job, wanted = Job(capture_command(scene.aios, scene)), wanted_of(scene.aios, scene)
         except AiosError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        scene = context.scene.name
-        start(
-            context.window_manager, job, lambda event: build_captured(event, bpy.data.scenes[scene].aios),
-            thumbnail=thumbnail_of(job.command),
-        )  # fmt: skip
+        thumbnail = thumbnail_of(job.command)
+        start(context.window_manager, job, lambda event: build_captured(event, wanted), thumbnail=thumbnail)
         return {"FINISHED"}
 
 
@@ -170,6 +176,29 @@ class AIOS_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class AIOS_OT_finish_early(bpy.types.Operator):
+    """Look no further and build the people seen so far; Capture goes on from there"""
+
+    bl_idname = "aios.finish_early"
+    bl_label = "Stop and Build"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only while a capture runs."""
+        if not is_capturing():
+            cls.poll_message_set("No capture is running")
+            return False
+        if not context.window_manager.aios_job.progress:
+            cls.poll_message_set("Nothing was looked at yet")
+            return False
+        return True
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Ask the process to come to an end."""
+        finish_early()
+        return {"FINISHED"}
+
+
 def chosen_people(text: str) -> tuple[int, ...] | None:
     """Numbers with commas; None for none.
 
@@ -187,10 +216,17 @@ def build_file(path: str, settings: SceneSettings):
     return build_take(bpy.path.abspath(path), chosen_body(), settings)
 
 
-def build_captured(event: dict, settings) -> str:
+def wanted_of(settings, scene) -> SceneSettings:
+    """What a capture with the panel's settings is to build."""
+    return SceneSettings(
+        with_camera=settings.with_camera, with_mesh=settings.with_mesh, with_correctives=settings.with_correctives,
+        set_scene=settings.with_scene, first_frame=start_frame_of(settings, scene),
+    )  # fmt: skip
+
+
+def build_captured(event: dict, wanted: SceneSettings) -> str:
     """Build what a capture has found, as one step of undo; what to say of it."""
-    wanted = {name: getattr(settings, name) for name in ("with_mesh", "with_camera", "with_correctives")}
-    built = build_file(event["output"], SceneSettings(**wanted))
+    built = build_file(event["output"], wanted)
     bpy.ops.ed.undo_push(message="Capture")
     count = len(built.people)
     return "; ".join([f"{count} {'person' if count == 1 else 'people'} found", *built.warnings])
@@ -199,7 +235,7 @@ def build_captured(event: dict, settings) -> str:
 def capture_command(settings, scene) -> list[str]:
     """The command of the capture that the panel's settings describe; its Mocap lies in the add-on's own folder."""
     stored, python, footage = preferences(), runtime_python(), footage_of(settings, scene)
-    options = capture_options(settings)
+    options = capture_options(settings, scene)
     options += ["--weights", stored.chosen_weights()] if stored else []
     options += ["--body", bpy.path.abspath(stored.body)] if stored and stored.body else []
     output = mocap_path(footage)
@@ -212,13 +248,15 @@ def thumbnail_of(command: list[str]) -> str:
     return command[command.index("--thumbnail") + 1]
 
 
-def capture_options(settings) -> list[str]:
+def capture_options(settings, scene) -> list[str]:
     """Options of `aios estimate` and `aios run` for the panel's settings."""
+    fps = sequence_fps_of(settings, scene)
     options = ["--threshold", f"{settings.threshold:.3f}", "--step", str(settings.step)]
     options += ["--fast"] if settings.quality == "fast" else []
     if settings.use_range:
         options += ["--start", str(settings.first_frame - 1), "--stop", str(settings.last_frame)]
     options += refine_options(settings)
+    options += ["--fps", f"{fps:.6g}"] if fps else []
     return [*options, *(["--max-people", str(settings.max_people)] if settings.max_people else [])]
 
 
@@ -235,5 +273,6 @@ def draw_import_menu(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:
 
 
 CLASSES = (
-    AIOS_OT_import_mocap, AIOS_OT_capture, AIOS_OT_cancel, AIOS_OT_use_clip, AIOS_OT_drop_footage, AIOS_FH_footage,
+    AIOS_OT_import_mocap, AIOS_OT_capture, AIOS_OT_cancel, AIOS_OT_finish_early, AIOS_OT_use_clip,
+    AIOS_OT_drop_footage, AIOS_FH_footage,
 )  # fmt: skip

@@ -13,7 +13,7 @@ class AIOS_AddonPreferences(bpy.types.AddonPreferences):
     bl_idname = __package__
 
     python: bpy.props.StringProperty(
-        name="Existing Python",
+        name="Python",
         description="A Python in which aios-core and PyTorch are installed, to be used instead of the runtime",
         subtype="FILE_PATH",
     )
@@ -47,7 +47,7 @@ class AIOS_AddonPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
     body: bpy.props.StringProperty(
-        name="SMPL-X File",
+        name="SMPL-X",
         description="Your own SMPLX_NEUTRAL.npz, for non-commercial use only; empty for the open body that comes along",
         subtype="FILE_PATH",
     )

@@ -16,13 +16,17 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
         name="Source",
         description="Where the footage comes from",
         items=(
-            ("FILE", "File", "A picture, a sequence of pictures, or a video on disk"),
+            ("FILE", "File", "A video, a picture, or a folder of pictures on disk"),
+            ("SEQUENCE", "Image Sequence", "Numbered pictures: choose any one of them, or their folder"),
             ("CLIP", "Movie Clip", "A clip that is loaded in this file, such as the one open in the Movie Clip Editor"),
             ("CAMERA", "Camera Background", "The clip or picture behind the scene's camera"),
         ),
     )
     footage: bpy.props.StringProperty(
         name="Footage", description="A picture, a folder of pictures, or a video with people in it", subtype="FILE_PATH"
+    )
+    sequence_fps: bpy.props.FloatProperty(
+        name="Frame Rate", description="Pictures a second of the sequence", default=24.0, min=0.1, soft_max=120.0
     )
     clip: bpy.props.PointerProperty(name="Clip", description="The movie clip to capture", type=bpy.types.MovieClip)
     use_range: bpy.props.BoolProperty(name="Range", description="Capture a part of the footage only")
@@ -51,7 +55,7 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
         default=0.3, min=0.01, max=0.99, subtype="FACTOR",
     )  # fmt: skip
     max_people: bpy.props.IntProperty(
-        name="People", description="At most so many people in a frame; 0 keeps everybody", default=0, min=0, max=100
+        name="Max People", description="At most so many people in a frame; 0 keeps everybody", default=0, min=0, max=100
     )
     smoothing: bpy.props.FloatProperty(
         name="Smoothing", description="1 is usual; 0 leaves every key as the network saw it; 2 smooths twice as slow",
@@ -74,6 +78,15 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
     )
     with_camera: bpy.props.BoolProperty(
         name="Camera", description="Build the matching camera, with the footage behind it", default=True
+    )
+
+    with_scene: bpy.props.BoolProperty(
+        name="Scene Settings", default=True,
+        description="Give the scene the footage's frame rate, length, size and camera; off: the scene stays as it is "
+        "and people move at its frame rate",
+    )  # fmt: skip
+    start_frame: bpy.props.IntProperty(
+        name="Start Frame", description="Frame of the timeline at which the footage begins", default=1
     )
 
 

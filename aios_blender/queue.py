@@ -12,10 +12,11 @@ from aios_core.client import Job
 from aios_core.errors import AiosError
 
 from .flamenco import job_of, submit
-from .footage import PICTURES, VIDEOS, footage_of
+from .footage import PICTURES, VIDEOS, footage_of, sequence_fps_of, start_frame_of
 from .jobs import is_busy, start
-from .operators import build_captured, capture_command, capture_options, thumbnail_of
+from .operators import build_captured, capture_command, capture_options, thumbnail_of, wanted_of
 from .properties import copy_settings
+from .scene import SceneSettings
 
 
 def waiting(scene: Any) -> list[Any]:
@@ -37,17 +38,17 @@ def run_next(scene: Any) -> bool:
     """Start the next waiting clip that can be started; whether there was one."""
     for clip in waiting(scene):
         try:
-            command = capture_command(clip.settings, scene)
+            command, wanted = capture_command(clip.settings, scene), wanted_of(clip.settings, scene)
         except AiosError as error:
             clip.state, clip.message = "FAILED", str(error)
             continue
         clip.state, clip.message = "RUNNING", ""
-        _follow(scene.name, clip.name, Job(command))
+        _follow(scene.name, clip.name, Job(command), wanted)
         return True
     return False
 
 
-def _follow(scene_name: str, clip_name: str, job: Job) -> None:
+def _follow(scene_name: str, clip_name: str, job: Job, wanted: SceneSettings) -> None:
     """Names, because undo may put other data in the place of what a reference points at."""
 
     def found() -> tuple[Any, Any]:
@@ -57,7 +58,7 @@ def _follow(scene_name: str, clip_name: str, job: Job) -> None:
 
     def done(event: dict) -> str | None:
         _, clip = found()
-        return build_captured(event, clip.settings) if clip else None
+        return build_captured(event, wanted) if clip else None
 
     def ended(event: dict) -> None:
         scene, clip = found()
@@ -91,8 +92,11 @@ class AIOS_OT_queue_clip(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Add one clip."""
-        settings = context.scene.aios
-        enqueue(context.scene, footage_of(settings, context.scene), settings)
+        scene = context.scene
+        clip = enqueue(scene, footage_of(scene.aios, scene), scene.aios)
+        clip.settings.start_frame, fps = start_frame_of(scene.aios, scene), sequence_fps_of(scene.aios, scene)
+        if fps is not None:
+            clip.settings.source, clip.settings.sequence_fps = "SEQUENCE", fps
         return {"FINISHED"}
 
 
@@ -209,6 +213,10 @@ class AIOS_OT_submit_queue(bpy.types.Operator):
     python: bpy.props.StringProperty(
         name="Python", description="Python with aios-core on the workers", default="python"
     )
+    blend: bpy.props.BoolProperty(
+        name="Scenes",
+        description="Also write a .blend for every clip; the workers need bpy, or Blender with this add-on",
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -229,14 +237,15 @@ class AIOS_OT_submit_queue(bpy.types.Operator):
         """One job for all clips whose settings are the same."""
         groups: dict[tuple[str, ...], list[Any]] = {}
         for clip in waiting(context.scene):
-            groups.setdefault(tuple(capture_options(clip.settings)), []).append(clip)
+            groups.setdefault(tuple(capture_options(clip.settings, context.scene)), []).append(clip)
         try:
             if not self.output:
                 raise AiosError("Choose a folder for what is captured.")
             for options, clips in groups.items():
                 paths = [footage_of(clip.settings, context.scene) for clip in clips]
                 name = f"AiOS: {len(clips)} clips"
-                job = submit(self.manager, job_of(paths, bpy.path.abspath(self.output), self.python, options, name))
+                output = bpy.path.abspath(self.output)
+                job = submit(self.manager, job_of(paths, output, self.python, options, name, self.blend))
                 for clip in clips:
                     clip.state, clip.message = "DONE", f"Flamenco job {job[:8]}"
         except AiosError as error:

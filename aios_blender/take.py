@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ from aios_core.body.body_model import BodyModel
 from aios_core.errors import AiosError
 from aios_core.mocap import Mocap
 
-from .scene import BuiltScene, SceneSettings, build
+from .coordinates import FILM_FROM_BLENDER_CAMERA, frame_numbers
+from .scene import BuiltScene, SceneSettings, build, scene_fps
 
 MOCAP, FOOTAGE, MESHES, CAMERA = "aios_mocap", "aios_footage", "aios_meshes", "aios_camera"
 CORRECTIVES, SHAPES, PEOPLE = "aios_correctives", "aios_shapes", "aios_people"
-"""Custom properties of a take's collection: its Mocap file, and what of it was built."""
+FIRST_FRAME, FPS, BUILT = "aios_first_frame", "aios_fps", "aios_built"
+"""Custom properties of a take's collection: its Mocap file, what of it was built, its clock; BUILT marks objects."""
+MARKED = "aios_marked"
+"""Custom property of a person's collection: they are to be merged."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,11 @@ def build_take(path: str | Path, body: BodyModel, settings: SceneSettings) -> Bu
     built.collection[FOOTAGE] = settings.footage or ""
     built.collection[MESHES], built.collection[CAMERA] = settings.with_mesh, settings.with_camera
     built.collection[CORRECTIVES] = settings.with_correctives
+    built.collection[FIRST_FRAME], built.collection[FPS] = settings.first_frame, scene_fps()
     if settings.people is not None:
         built.collection[PEOPLE] = list(settings.people)
+    for thing in built.collection.all_objects:
+        thing[BUILT] = True
     return built
 
 
@@ -53,12 +60,21 @@ def take_of(thing: Any | None) -> Take:
     Raises:
         AiosError: there is none, or it cannot be said which.
     """
-    takes = [c for c in bpy.data.collections if c.get(MOCAP)]
-    of_thing = [c for c in takes if thing is not None and thing.name in c.all_objects]
-    chosen = of_thing or takes
+    known = takes()
+    chosen = [take for take in known if thing is not None and thing.name in take.collection.all_objects] or known
     if len(chosen) != 1:
-        raise AiosError("Select a person of the take first." if takes else "Capture or import people first.")
-    return Take(chosen[0], Path(bpy.path.abspath(chosen[0][MOCAP])))
+        raise AiosError("Select a person of the take first." if known else "Capture or import people first.")
+    return chosen[0]
+
+
+def takes() -> list[Take]:
+    """Every take in this file."""
+    return [take_in(collection) for collection in bpy.data.collections if collection.get(MOCAP)]
+
+
+def take_in(collection: Any) -> Take:
+    """The take that was built into a collection."""
+    return Take(collection, Path(bpy.path.abspath(collection[MOCAP])))
 
 
 def armatures_of(take: Take) -> list[Any]:
@@ -67,33 +83,77 @@ def armatures_of(take: Take) -> list[Any]:
     return sorted(found, key=lambda armature: armature["aios_track"])
 
 
-def rebuild(take: Take, path: Path, body: BodyModel) -> BuiltScene:
-    """Build a take again from a Mocap file, in place of what was built before; the scene's settings stay."""
-    footage = take.collection.get(FOOTAGE) or None
-    settings = SceneSettings(
-        footage, with_camera=bool(take.collection[CAMERA]), with_mesh=bool(take.collection[MESHES]),
-        with_correctives=bool(take.collection.get(CORRECTIVES)), set_scene=False,
+def person_collections(take: Take) -> list[Any]:
+    """The collection of everybody in the take's Mocap, built or not, by their number."""
+    return sorted((c for c in take.collection.children if "aios_track" in c), key=lambda c: c["aios_track"])
+
+
+def armature_of(person: Any) -> Any | None:
+    """The armature in a person's collection; None where the person is not built."""
+    return next((o for o in person.objects if o.type == "ARMATURE" and "aios_track" in o), None)
+
+
+def settings_of(take: Take) -> SceneSettings:
+    """What was built of a take, so that it can be built again; the scene's settings stay."""
+    return SceneSettings(
+        take.collection.get(FOOTAGE) or None, with_camera=bool(take.collection[CAMERA]),
+        with_mesh=bool(take.collection[MESHES]), with_correctives=bool(take.collection.get(CORRECTIVES)),
+        set_scene=False, first_frame=int(take.collection.get(FIRST_FRAME, 1)),
         people=tuple(take.collection[PEOPLE]) if PEOPLE in take.collection else None,
     )  # fmt: skip
-    name, shapes = take.collection.name, known_shapes(take)
+
+
+def rebuild(take: Take, path: Path, body: BodyModel, settings: SceneSettings | None = None) -> BuiltScene:
+    """Build a take again from a Mocap file, in place of what was built before: as before, or with other settings."""
+    settings = settings or settings_of(take)
+    name, shapes, view = take.collection.name, known_shapes(take), view_of(take)
     scene_camera = bpy.context.scene.camera
     owned = scene_camera is not None and scene_camera.name in take.collection.all_objects
     mocap.load(path)  # nothing is removed for a file that cannot be read
-    active = bpy.context.view_layer.objects.active
-    selected = [a["aios_track"] for a in armatures_of(take) if a.select_get()]
-    selected += [active["aios_track"]] if active is not None and active in armatures_of(take) else []
     remove(take)
     built = build_take(path, body, settings)
     built.collection.name = name
     built.collection[SHAPES] = {str(number): betas for number, betas in shapes.items()}
-    for armature in (person.armature for person in built.people):
-        if armature["aios_track"] in selected and armature.name in bpy.context.view_layer.objects:
-            armature.select_set(True)
-            if armature["aios_track"] == selected[-1]:
-                bpy.context.view_layer.objects.active = armature
+    show_as(Take(built.collection, path), view)
     if owned and built.camera is not None:
         bpy.context.scene.camera = built.camera
     return built
+
+
+@dataclass(frozen=True)
+class TakeView:
+    """Who of a take is selected and who is hidden, by number."""
+
+    selected: frozenset[int]
+    active: int | None
+    hidden: frozenset[int]
+
+
+def view_of(take: Take) -> TakeView:
+    """How a take is looked at, to be kept when it is built again."""
+    people = armatures_of(take)
+    active = bpy.context.view_layer.objects.active
+    return TakeView(
+        frozenset(a["aios_track"] for a in people if a.select_get()),
+        active["aios_track"] if active in people else None,
+        frozenset(c["aios_track"] for c in person_collections(take) if c.hide_viewport),
+    )
+
+
+def show_as(take: Take, view: TakeView) -> None:
+    """Select and hide the people of a take."""
+    for person in person_collections(take):
+        armature, number = armature_of(person), person["aios_track"]
+        if armature is not None and armature.name in bpy.context.view_layer.objects:
+            armature.select_set(number in view.selected)
+            if number == view.active:
+                bpy.context.view_layer.objects.active = armature
+        hide(person, number in view.hidden)
+
+
+def hide(person: Any, hidden: bool) -> None:
+    """Hide a person's collection in viewports and renders, or show it; keys that hide objects in gaps go on working."""
+    person.hide_viewport = person.hide_render = hidden
 
 
 def known_shapes(take: Take) -> dict[int, list[float]]:
@@ -102,8 +162,12 @@ def known_shapes(take: Take) -> dict[int, list[float]]:
 
 
 def remove(take: Take) -> None:
-    """Take everything of a take out of the file."""
+    """Take everything that was built of a take out of the file; what else is in its collections goes to the scene's."""
     for thing in list(take.collection.all_objects):
+        if not thing.get(BUILT):
+            if thing.name not in bpy.context.scene.collection.objects:
+                bpy.context.scene.collection.objects.link(thing)
+            continue
         data = thing.data
         animated = (thing, getattr(data, "shape_keys", None))
         actions = [a.animation_data.action for a in animated if a is not None and a.animation_data is not None]
@@ -113,21 +177,33 @@ def remove(take: Take) -> None:
         for action in {action.name: action for action in actions if action is not None}.values():
             if action.users == 0:
                 bpy.data.actions.remove(action)
-    for child in list(take.collection.children_recursive):
-        bpy.data.collections.remove(child)
+    for person in person_collections(take):
+        bpy.data.collections.remove(person)
+    for child in take.collection.children:
+        bpy.context.scene.collection.children.link(child)
     bpy.data.collections.remove(take.collection)
 
 
 def edit(take: Take, change: Callable[[Mocap], Mocap], body: BodyModel) -> BuiltScene:
-    """Change who is who in a take and build it again.
+    """Change who is who in a take and build it again; people who are new in it are built.
 
     The changed Mocap is a new file beside the old one, so that undoing the operator leads back to the old one.
 
     Raises:
         AiosError: the change cannot be made; nothing has happened then.
     """
-    path = mocap.save(change(mocap.load(take.path)), next_path(take.path))
-    return rebuild(take, path, body)
+    before = mocap.load(take.path)
+    after = change(before)
+    settings = settings_of(take)
+    if settings.people is not None:
+        new = {track.id for track in after.tracks} - {track.id for track in before.tracks}
+        settings = replace(settings, people=tuple(sorted({*settings.people, *new})))
+    return rebuild(take, mocap.save(after, next_path(take.path)), body, settings)
+
+
+def build_people(take: Take, numbers: Iterable[int], body: BodyModel) -> BuiltScene:
+    """Build these people of a take and leave out the others; nothing is captured or smoothed again."""
+    return rebuild(take, take.path, body, replace(settings_of(take), people=tuple(sorted(numbers))))
 
 
 def next_path(path: Path) -> Path:
@@ -143,23 +219,21 @@ def next_path(path: Path) -> Path:
 
 def frame_of_mocap(take: Take, scene_frame: float) -> int:
     """The Mocap's frame nearest to a frame of Blender's timeline."""
-    from .coordinates import frame_numbers
-    from .scene import FIRST_FRAME
-
-    found = mocap.load(take.path)
-    times = frame_numbers(found.timestamps, float(found.fps), FIRST_FRAME)
-    return int(np.abs(times - scene_frame).argmin())
+    return int(np.abs(take_times(take, mocap.load(take.path)) - scene_frame).argmin())
 
 
-def camera_path(camera: Any, found: Mocap) -> np.ndarray:
-    """(T, 4, 4) where a Blender camera, solved or animated, is at every frame of a Mocap, as a film camera's matrix."""
-    from .coordinates import FILM_FROM_BLENDER_CAMERA, frame_numbers
-    from .scene import FIRST_FRAME
+def take_times(take: Take, found: Mocap) -> np.ndarray:
+    """(T,) Blender frames of a take's Mocap, on the clock on which it was built."""
+    fps = float(take.collection.get(FPS, found.fps))
+    return frame_numbers(found.timestamps, fps, int(take.collection.get(FIRST_FRAME, 1)))
 
+
+def camera_path(camera: Any, times: np.ndarray) -> np.ndarray:
+    """(T, 4, 4) where a Blender camera, solved or animated, is at Blender frames (T,), as a film camera's matrix."""
     scene = bpy.context.scene
     before = scene.frame_current_final
     matrices = []
-    for time in frame_numbers(found.timestamps, float(found.fps), FIRST_FRAME):
+    for time in times:
         scene.frame_set(int(time), subframe=float(time) % 1)
         place, turn, _ = camera.matrix_world.decompose()
         matrix = np.eye(4)
@@ -167,13 +241,3 @@ def camera_path(camera: Any, found: Mocap) -> np.ndarray:
         matrices.append(matrix @ FILM_FROM_BLENDER_CAMERA)
     scene.frame_set(int(before), subframe=float(before) % 1)
     return np.stack(matrices)
-
-
-def described(armature: Any) -> str:
-    """One line about a built person for lists: how far the body can be trusted over the clip, and on the whole."""
-    return f"{armature.get('aios_confidence_bars', '')} {armature['aios_mean_confidence']:.0%}"
-
-
-def detailed(armature: Any) -> str:
-    """One line about the person that is chosen."""
-    return f"{armature['aios_name']}: frames {armature['aios_first_frame']} to {armature['aios_last_frame']}"

@@ -15,6 +15,7 @@ The last event of every job is "done", "error" or "cancelled".
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -23,6 +24,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+STOP = "stop\n"
+"""What a capture that was started with --exit-with-parent reads from stdin as a wish to finish early."""
 FINAL_EVENTS = frozenset({"done", "error", "cancelled"})
 
 
@@ -119,6 +122,12 @@ class Job:
             killer.daemon = True
             killer.start()
 
+    def finish_early(self) -> None:
+        """Ask a capture to look no further and write what it has seen; a later one goes on from there."""
+        with contextlib.suppress(OSError, ValueError):  # it may have ended just now
+            self._process.stdin.write(STOP)
+            self._process.stdin.flush()
+
     def _read_stderr(self) -> None:
         for line in self._process.stderr:
             self._stderr_tail.append(line.rstrip())
@@ -144,7 +153,18 @@ class Job:
         if self._cancelled:
             return {"event": "cancelled"}
         reason = next((line for line in reversed(self._stderr_tail) if line.strip()), f"exit code {code}")
+        if "No module named aios_core" in reason:
+            return {"event": "error", "message": f"{self.command[0]} has no aios-core: choose another Python."}
         return {"event": "error", "message": f"The capture process stopped: {reason}"}
+
+
+def progress_text(event: dict) -> str:
+    """A progress event in words."""
+    if "fps" not in event:
+        return event["stage"]
+    left = f", {event['eta']:.0f} s left" if event.get("eta") is not None else ""
+    frames = f"{event['done']}/{event.get('total') or '?'} frames, {event['fps']:.1f} a second"
+    return f"{frames}{left}, {event['people']} people"
 
 
 def parse_event(line: str) -> dict | None:

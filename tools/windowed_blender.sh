@@ -2,6 +2,7 @@
 # A real Blender with a window on a Debian machine without a screen or GPU: `make test-gui` uses it.
 #   windowed_blender.sh install SUITE ROOT             # trixie: Blender 4.3, sid: Blender 5.2; needs root and debootstrap
 #   windowed_blender.sh run ROOT SCRIPT.py ARGUMENTS   # the script in a window; ROOT/t is /t inside
+#   windowed_blender.sh background ROOT ARGUMENTS      # `blender -b ARGUMENTS` with the same settings, for its exit code
 #   windowed_blender.sh unmount ROOT                   # before deleting ROOT
 set -e
 command=$1; suite=$2; shift
@@ -33,11 +34,15 @@ install)
 run)
   root=$1; script=$2; shift 2
   mount_into "$root"
-  cp "$script" "$root/t/"
+  cp "$script" "$(dirname "$script")"/*.py "$root/t/"
   chroot "$root" env HOME=/t/home BLENDER_USER_RESOURCES=/t/user XDG_RUNTIME_DIR=/tmp/xdg LIBGL_ALWAYS_SOFTWARE=1 \
     bash -c 'mkdir -p $HOME $XDG_RUNTIME_DIR /tmp/.X11-unix; chmod 700 $XDG_RUNTIME_DIR
-      exec timeout 300 xvfb-run -a -s "-screen 0 1600x900x24 +extension GLX" blender --gpu-backend opengl \
-        --enable-event-simulate --window-geometry 0 0 1600 900 -noaudio --python "$@"' _ "/t/$(basename "$script")" -- "$@" ;;
+      exec timeout --foreground ${LIMIT:-600} xvfb-run -a -s "-screen 0 1600x1200x24 +extension GLX" blender --gpu-backend opengl \
+        --enable-event-simulate --window-geometry 0 0 1600 1200 -noaudio --python "$@"' _ "/t/$(basename "$script")" -- "$@" ;;
+background)
+  root=$1; shift
+  mount_into "$root"
+  chroot "$root" env HOME=/t/home BLENDER_USER_RESOURCES=/t/user blender -b "$@" ;;
 unmount)
   for folder in ${SHARED:-} dev/shm dev sys proc; do
     ! mountpoint -q "$1/$folder" || umount -l "$1/$folder"

@@ -92,6 +92,14 @@ class AIOS_OT_fix_shape_key_ranges(bpy.types.Operator):
     bl_label = "Fix Shape Key Ranges"
     bl_options = {"REGISTER", "UNDO"}
 
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """With something that has shape keys."""
+        if not any(thing.type == "MESH" and thing.data.shape_keys for thing in context.scene.objects):
+            cls.poll_message_set("No mesh in this scene has shape keys")
+            return False
+        return True
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Widen the sliders."""
         chosen = [o for o in context.selected_objects if o.type == "MESH"] or context.scene.objects

@@ -267,8 +267,10 @@ def told(output, of: str) -> Iterator[str]:
             share = done / total if total > 50e6 else 0.0
             stage(of, f"{what}, {done / 1e6:.0f} of {total / 1e6:.0f} MB", first + 0.9 * share * (last - first))
             continue
-        named = re.match(r"\s*(?:Collecting|Downloading|Installing collected packages:) ?(\S+)", line)
-        if named:
+        named = re.match(r"\s*(?:Collecting|Downloading) (\S+)", line)
+        if line.startswith("Installing collected packages"):
+            stage(of, f"{of}: unpacking")
+        elif named:
             what = f"{of}: {re.split('[-=<>!~,;(]', Path(named[1]).name)[0]}"
             stage(of, what)
         yield line

@@ -49,7 +49,7 @@ class AIOS_OT_setup_runtime(bpy.types.Operator):
             return {"CANCELLED"}
         start(
             context.window_manager, Job(command), lambda _event: f"Ready: {show_state().text}",
-            lambda _: show_state(), str(runtime_folder() / LOG),
+            lambda _: show_state(), str(runtime_folder() / LOG), of_file=False,
         )  # fmt: skip
         return {"FINISHED"}
 
@@ -110,8 +110,15 @@ class AIOS_OT_check_setup(bpy.types.Operator):
         except AiosError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        start(context.window_manager, Job(command), lambda event: event["message"])
+        start(context.window_manager, Job(command), lambda _: "", show_verdict, of_file=False)
         return {"FINISHED"}
+
+
+def show_verdict(event: dict) -> None:
+    """Keep the last event of a check for the panels."""
+    job = bpy.context.window_manager.aios_job
+    job.is_sound, job.verdict = event["event"] == "done", event.get("message", "")
+    job.status = "" if job.is_sound else job.verdict
 
 
 CLASSES = (AIOS_OT_setup_runtime, AIOS_OT_remove_runtime, AIOS_OT_check_setup)

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.skinning import full_pose, rest_joints
+from aios_core.body.skinning import full_pose, rest_joints, rest_vertices
 from aios_core.body.transfer import body_for_shape
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.mocap import CONTACT_POINTS, PARTS, Mocap, Track
@@ -19,11 +19,14 @@ from .. import compat
 from ..coordinates import frame_numbers
 from .armature import key_pose, new_armature
 from .camera import new_camera, show_footage
+from .custom_properties import CONFIDENCE, CONTACTS, set_property
 from .keyframes import CONSTANT, fill_curve, interpolations, key_types, visibility, write_curves
-from .mesh import body_mesh, corrective_name, new_person_mesh
+from .mesh import body_mesh, colour_of, corrective_name, new_person_mesh
 
-FIRST_FRAME = 1
-BARS = "▁▂▃▄▅▆▇█"
+BARS, BLANK = "▁▂▃▄▅▆▇█", "\u2003"
+"""Letters of a graph, and one for where nothing was seen that is as wide as they are in Blender's font."""
+GRAPH = "aios_graph"
+"""Property of a person's collection: how far the body can be trusted over the clip, as BARS; _PART: of each part."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class SceneSettings:
     with_correctives: bool = False
     """Shape keys that mend bent joints, keyed; they play some ten times slower than the rest."""
     set_scene: bool = True
-    """Take over the scene's frame rate, frame range, render size and camera."""
+    """Take over the scene's frame rate, frame range, render size and camera; else keys follow the scene's own clock."""
+    first_frame: int = 1
+    """Frame of the timeline at which the footage begins."""
     low_confidence: float = 0.2
     """Keys whose body is trusted less are marked as jitter."""
 
@@ -65,37 +70,54 @@ class BuiltScene:
 def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) -> BuiltScene:
     """Everybody of a Mocap as armatures with skinned meshes under a camera that matches the footage."""
     settings = settings or SceneSettings()
+    active = bpy.context.view_layer.objects.active
+    everybody = mocap.tracks
     if settings.people is not None:
         mocap = replace(mocap, tracks=tuple(track for track in mocap.tracks if track.id in settings.people))
     name = Path(mocap.source).stem or "mocap"
     collection = bpy.data.collections.new(name)
-    times = frame_numbers(mocap.timestamps, float(mocap.fps), FIRST_FRAME)
-    clip = (float(times[0]), float(times[-1])) if len(times) else (FIRST_FRAME, FIRST_FRAME)
+    first = settings.first_frame
+    times = frame_numbers(mocap.timestamps, float(mocap.fps) if settings.set_scene else scene_fps(), first)
+    clip = (float(times[0]), float(times[-1])) if len(times) else (first, first)
+    places = {track.id: _person_collection(track, times, collection) for track in everybody}
     bodies = [body_for_shape(body, track.betas, mocap.body_family) for track in mocap.tracks]
     warnings = sorted({warning for *_, warning in bodies if warning})
     template = body_mesh("aios_body", body) if settings.with_mesh and mocap.tracks else None
     people = []
     for track, (fitted, betas, _) in zip(mocap.tracks, bodies, strict=True):
         cameras = mocap.camera_to_world if len(mocap.camera_to_world) == 1 else mocap.camera_to_world[track.frames]
-        person = _build_person(track, fitted, betas, cameras, times, clip, template, collection, settings)
-        person.armature["aios_gender"], person.armature["aios_body_family"] = body.gender, mocap.body_family
+        person = _build_person(track, fitted, betas, cameras, times, clip, template, places[track.id], settings)
+        set_property(person.armature, "aios_gender", body.gender)
+        set_property(person.armature, "aios_body_family", mocap.body_family)
         people.append(person)
     if template is not None:
         bpy.data.meshes.remove(template)
     # Only now: Blender would evaluate everybody who is there anew whenever another armature is made.
     bpy.context.scene.collection.children.link(collection)
-    if people:
-        bpy.context.view_layer.objects.active = people[-1].armature
+    _activate(active, people)
     camera = new_camera(f"{name}_camera", mocap, times, collection) if settings.with_camera else None
     if camera is not None:
         footage = Path(settings.footage or mocap.source)
         if footage.exists() or (footage.parent.is_dir() and mocap.source_kind == "sequence"):
-            show_footage(camera, mocap, footage, FIRST_FRAME)
+            show_footage(camera, mocap, footage, first)
         else:
             warnings.append(f"The footage {footage} is not there any more; the camera has no background.")
     if settings.set_scene:
         set_scene(mocap, clip, camera)
     return BuiltScene(collection, people, camera, warnings)
+
+
+def _activate(before: Any | None, people: list[PersonObjects]) -> None:
+    """Whoever is at work in another mode goes on; else the first person is active."""
+    if before is None or before.mode == "OBJECT":
+        before = people[0].armature if people else before
+    bpy.context.view_layer.objects.active = before
+
+
+def scene_fps() -> float:
+    """Frames a second of the current scene."""
+    render = bpy.context.scene.render
+    return render.fps / render.fps_base
 
 
 def set_scene(mocap: Mocap, clip: tuple[float, float], camera: Any | None) -> None:
@@ -112,6 +134,23 @@ def set_scene(mocap: Mocap, clip: tuple[float, float], camera: Any | None) -> No
         scene.camera = camera
 
 
+def _person_collection(track: Track, times: np.ndarray, collection: Any) -> Any:
+    """The collection of a person, built or not, with what the list of people shows of them."""
+    own = bpy.data.collections.new(f"P{track.id:02d} {track.name}")
+    collection.children.link(own)
+    set_property(own, "aios_track", track.id)
+    set_property(own, "aios_name", track.name)
+    if len(track):
+        first, last = times[track.frames[[0, -1]]]
+        set_property(own, "aios_first_frame", int(first))
+        set_property(own, "aios_last_frame", int(last))
+        set_property(own, "aios_mean_confidence", float(track.confidence[:, 0].mean()))
+        own[GRAPH] = confidence_bars(track, len(times), 0, 6)
+        for i, part in enumerate(PARTS):
+            own[f"{GRAPH}_{part}"] = confidence_bars(track, len(times), i, 13)
+    return own
+
+
 def _build_person(
     track: Track,
     body: BodyModel,
@@ -120,22 +159,17 @@ def _build_person(
     times: np.ndarray,
     clip: tuple[float, float],
     template: Any | None,
-    collection: Any,
+    own: Any,
     settings: SceneSettings,
 ) -> PersonObjects:
     name = f"P{track.id:02d}"
-    own = bpy.data.collections.new(f"{name} {track.name}")
-    collection.children.link(own)
     joints = rest_joints(body, betas)
-    armature = new_armature(f"{name}_armature", joints, own)
-    armature["aios_track"] = track.id
-    armature["aios_name"] = track.name
-    armature["aios_betas"] = track.betas.astype(float).tolist()
-    if len(track):
-        first, last = times[track.frames[[0, -1]]]
-        armature["aios_first_frame"], armature["aios_last_frame"] = int(first), int(last)
-        armature["aios_mean_confidence"] = float(track.confidence[:, 0].mean())
-        armature["aios_confidence_bars"] = confidence_bars(track, len(times))
+    armature = new_armature(f"{name}_armature", joints, own, colour_of(track.id))
+    about = {"track": track.id, "name": track.name, "betas": track.betas.astype(float).tolist()}
+    about["height"] = float(np.ptp(rest_vertices(body, betas)[:, 1]))
+    about |= {key: own[f"aios_{key}"] for key in ("first_frame", "last_frame", "mean_confidence") if len(track)}
+    for key, value in about.items():
+        set_property(armature, f"aios_{key}", value)
     mesh = None
     if template is not None:
         mesh = new_person_mesh(
@@ -180,14 +214,14 @@ def _key_person(
     _key_visibility(compat.channelbag(mesh, actions[2], f"{name}_mesh"), hidden_times, hidden)
 
 
-def confidence_bars(track: Track, frames: int, count: int = 8) -> str:
-    """A graph of how far the body can be trusted over a clip of so many frames: a letter for each part of it."""
+def confidence_bars(track: Track, frames: int, part: int, count: int) -> str:
+    """A graph of how far a part can be trusted over a clip of so many frames: `count` letters, blank in gaps."""
     shares = np.array_split(np.arange(frames), min(count, frames))
     bars = []
     for share in shares:
         seen = (track.frames >= share[0]) & (track.frames <= share[-1])
-        level = track.confidence[seen, 0].mean() if seen.any() else None
-        bars.append(" " if level is None else BARS[min(int(level * len(BARS)), len(BARS) - 1)])
+        level = track.confidence[seen, part].mean() if seen.any() else None
+        bars.append(BLANK if level is None else BARS[min(int(level * len(BARS)), len(BARS) - 1)])
     return "".join(bars)
 
 
@@ -212,17 +246,13 @@ def _key_correctives(
 
 def _key_trust(bag: Any, armature: Any, track: Track, times: np.ndarray, modes: np.ndarray) -> None:
     """Key the network's score, the confidence of each part, and which soles stand, as custom properties."""
-    values = {"aios_score": (track.scores, modes)}
-    values |= {
-        f"aios_confidence_{part}".replace(" ", "_"): (track.confidence[:, i], modes) for i, part in enumerate(PARTS)
-    }
     held = np.full(len(times), CONSTANT, np.uint8)
-    values |= {
-        f"aios_contact_{point}".replace(" ", "_"): (track.contacts[:, i].astype(np.float32), held)
-        for i, point in enumerate(CONTACT_POINTS)
-    }
+    values = {"aios_score": (track.scores, modes)}
+    values |= {CONFIDENCE[part]: (track.confidence[:, i], modes) for i, part in enumerate(PARTS)}
+    contacts = track.contacts.astype(np.float32)
+    values |= {CONTACTS[point]: (contacts[:, i], held) for i, point in enumerate(CONTACT_POINTS)}
     for name, (column, interpolation) in values.items():
-        armature[name] = float(column[0])
+        set_property(armature, name, float(column[0]))
         write_curves(bag, f'["{name}"]', "trust", times, column[:, None], interpolation)
 
 

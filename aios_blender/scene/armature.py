@@ -15,7 +15,7 @@ from aios_core.mocap import Track
 
 from .. import compat
 from ..coordinates import ARMATURE_EULER, joint_quaternions, pelvis_locations, pelvis_quaternions
-from .bone_shapes import draw_as_limbs
+from .bone_shapes import colour_bones, draw_as_limbs
 from .keyframes import interpolations, write_curves
 
 ROOT = "root"
@@ -26,7 +26,7 @@ A_POSE_ANGLE = np.pi / 4
 LOCATION = 'pose.bones["pelvis"].location'
 
 
-def new_armature(name: str, joints: np.ndarray, collection: Any) -> Any:
+def new_armature(name: str, joints: np.ndarray, collection: Any, colour: tuple[float, float, float]) -> Any:
     """An armature object with bones at rest joints (55, 3), metres, standing upright.
 
     Every bone points along +y with roll 0, so its rest matrix is the identity and a joint's rotation is the bone's.
@@ -55,6 +55,7 @@ def new_armature(name: str, joints: np.ndarray, collection: Any) -> Any:
     for bone in armature.pose.bones:
         bone.rotation_mode = "QUATERNION"
     draw_as_limbs(armature, joints)
+    colour_bones(armature, colour)
     return armature
 
 

@@ -36,6 +36,16 @@ def draw_as_limbs(armature: Any, joints: np.ndarray) -> None:
         bone.custom_shape_rotation_euler = limb.to_track_quat("Y", "Z").to_euler()
 
 
+def colour_bones(armature: Any, colour: tuple[float, float, float]) -> None:
+    """Draw every bone in a person's colour, lighter where it is selected."""
+    armature.color = (*colour, 1.0)
+    for bone in armature.data.bones:
+        bone.color.palette = "CUSTOM"
+        custom = bone.color.custom
+        custom.normal = colour
+        custom.select, custom.active = (tuple(c + share * (1 - c) for c in colour) for share in (0.5, 0.75))
+
+
 def limb_ends(joints: np.ndarray) -> dict[str, np.ndarray]:
     """(3,) where each bone ends: at the joint that it leads to, fingers as far again as their last but one."""
     ends = {}

@@ -14,6 +14,7 @@ from aios_core.mocap import Mocap
 
 from .. import compat
 from ..coordinates import camera_matrices, lens
+from .custom_properties import set_property
 from .keyframes import LINEAR, write_curves
 
 FAR = 1000.0
@@ -27,6 +28,7 @@ def new_camera(name: str, mocap: Mocap, times: np.ndarray, collection: Any) -> A
         mocap.camera.focal_px, mocap.camera.center_px, mocap.width, mocap.height, data.sensor_width
     )
     data.clip_end = FAR
+    set_property(data, "aios_focal_px", mocap.camera.focal_px)
     camera = bpy.data.objects.new(name, data)
     matrices = camera_matrices(mocap.camera_to_world)
     camera.rotation_mode = "QUATERNION"
@@ -60,11 +62,20 @@ def show_footage(camera: Any, mocap: Mocap, path: Path, first_frame: int) -> Non
         return
     if path.is_dir() or mocap.source_kind == "sequence":
         path = _first_picture(path)
-    clip = bpy.data.movieclips.load(str(path), check_existing=True)
-    clip.frame_start = first_frame
+    clip = _movie_clip(path, first_frame)
     background.source = "MOVIE_CLIP"
     background.clip = clip
     background.clip_user.use_render_undistorted = False
+
+
+def _movie_clip(path: Path, first_frame: int) -> Any:
+    """The clip of a file that begins at this frame; one that the user has elsewhere on the timeline is left alone."""
+    for clip in bpy.data.movieclips:
+        if clip.frame_start == first_frame and Path(bpy.path.abspath(clip.filepath)) == path:
+            return clip
+    clip = bpy.data.movieclips.load(str(path))
+    clip.frame_start = first_frame
+    return clip
 
 
 def _first_picture(path: Path) -> Path:

@@ -56,8 +56,13 @@ def new_person_mesh(
     _add_shape_keys(person, body, vertices)
     if with_correctives:
         _add_pose_correctives(person, body, vertices)
-    mesh.materials.append(_material(f"{name}_material", COLOURS[(number - 1) % len(COLOURS)]))
+    mesh.materials.append(_material(f"{name}_material", colour_of(number)))
     return person
+
+
+def colour_of(number: int) -> tuple[float, float, float]:
+    """The colour of a person's mesh and bones."""
+    return COLOURS[(number - 1) % len(COLOURS)]
 
 
 def add_vertex_groups(person: Any, weights: np.ndarray) -> None:

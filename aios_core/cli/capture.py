@@ -201,7 +201,8 @@ def _estimate(options: argparse.Namespace, output: Path) -> int:
         on_frame = ThumbnailWriter(_checked_output(options.thumbnail, (".jpg",)))
     storage = DetectionStorage(output.with_suffix(".detections"), options.fresh, options.keep_detections)
     try:
-        found = estimate(options.footage, config, reporter.progress, reporter.warning, storage, on_frame)
+        is_stopping = options.stopping.is_set if hasattr(options, "stopping") else None
+        found = estimate(options.footage, config, reporter.progress, reporter.warning, storage, on_frame, is_stopping)
         mocap.save(found, output)
     finally:
         reporter.close()

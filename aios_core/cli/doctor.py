@@ -43,11 +43,21 @@ def _report_json(options: argparse.Namespace) -> int:
     try:
         if missing:
             raise MissingDependencyError(f"{sys.executable} lacks {', '.join(missing)}.")
-        found = f"{_device()}; {checked_weights(options.weights)}; {checked_body(options.body)}"
+        weights = checked_weights(options.weights).partition(":")[0]
+        body = checked_body(options.body).partition(",")[0]
     except AiosError as error:
         print(json.dumps({"event": "error", "message": str(error)}))
         return error.exit_code
-    print(json.dumps({"event": "done", "output": sys.executable, "people": 0, "message": f"Ready: {found}"}))
+    print(
+        json.dumps(
+            {
+                "event": "done",
+                "output": sys.executable,
+                "people": 0,
+                "message": f"Ready. {_device()}; {weights}; {body}.",
+            }
+        )
+    )
     return 0
 
 
@@ -87,7 +97,7 @@ def _device() -> str:
         return f"CUDA, {torch.cuda.get_device_name()}"
     if torch.backends.mps.is_available():
         return "Apple GPU (MPS)"
-    return f"CPU, {torch.get_num_threads()} threads (no GPU that torch {torch.__version__} can use was found)"
+    return f"CPU, {torch.get_num_threads()} threads (PyTorch {torch.__version__} has found no GPU)"
 
 
 def checked_weights(name: str) -> str:

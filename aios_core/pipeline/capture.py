@@ -70,8 +70,11 @@ def estimate(
     on_warning: Callable[[str], None] = _ignore,
     storage: DetectionStorage | None = None,
     on_frame: Callable[[Frame, FramePeople], None] | None = None,
+    is_stopping: Callable[[], bool] | None = None,
 ) -> Mocap:
     """Everybody in the footage at `path`; on_frame gets each frame that the network looks at, and who is in it.
+
+    is_stopping: asked after every frame; once it is true the rest is left for a later capture with the same storage.
 
     Raises:
         AiosError: the footage, the weights or the body cannot be used; the message says what to do.
@@ -83,7 +86,7 @@ def estimate(
     with ExitStack() as stack:
         folder = storage.folder or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "detections"
         run = stack.enter_context(open_run(folder, run_settings(footage, config), storage.fresh, on_warning))
-        network = look(run, footage, body, config, on_progress, on_warning, on_frame)
+        network = look(run, footage, body, config, on_progress, on_warning, on_frame, is_stopping)
         from aios_core.pipeline.focal import with_estimated_focal  # and scipy: not before the network looks
         from aios_core.pipeline.raw_mocap import raw_mocap
         from aios_core.pipeline.refine import refine
@@ -96,7 +99,7 @@ def estimate(
         elif mocap.tracks:
             mocap = with_estimated_focal(mocap, body, on_warning)
         mocap = refine(mocap, body, config.refine, on_warning)
-        if not storage.keep:
+        if run.finished() is not None and not storage.keep:
             run.remove()
     return mocap
 
@@ -118,6 +121,7 @@ def look(
     on_progress: Callable[[Progress], None] = _ignore,
     on_warning: Callable[[str], None] = _ignore,
     on_frame: Callable[[Frame, FramePeople], None] | None = None,
+    is_stopping: Callable[[], bool] | None = None,
 ) -> NetworkFacts:
     """Put the people of every frame that is not there yet into the run; the network is loaded only for those."""
     finished = run.finished()
@@ -138,6 +142,9 @@ def look(
             if on_frame is not None:
                 on_frame(frame, sure)
             on_progress(_progress(done, earlier, total, len(sure), time.monotonic() - begun))
+            if is_stopping is not None and is_stopping() and done != total:
+                on_warning(f"Stopped after {done} frames; the same capture started again goes on from there.")
+                return NetworkFacts(network.threshold, network.config)
     finally:
         run.flush()
     for warning in footage.warnings:

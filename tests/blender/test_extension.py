@@ -45,9 +45,9 @@ LATER = [
     "submit_queue",
     "refine",
 ]
-LATER += ["follow_camera", "shape_person", "drop_footage"]
+LATER += ["follow_camera", "shape_person", "drop_footage", "finish_early"]
 """What these change is outside Blender, or becomes a step of undo when their process is done."""
-ALWAYS = ["queue_files", "select_person", "fix_shape_key_ranges", "drop_footage"]
+ALWAYS = ["queue_files", "drop_footage"]
 """These can always be pressed."""
 
 
@@ -137,6 +137,31 @@ def test_verbs_that_need_no_blender_are_handed_to_the_runtime(tmp_path):
     assert result.returncode == 2 and result.stderr == "aios: Cannot start /no/python: No such file or directory.\n"
 
 
+def test_a_run_knows_the_captures_options_and_hands_them_on():
+    from aios_blender import command_line
+    from aios_core.cli import parser
+
+    ours = {o for action in _options_of(command_line._parser(), "run") for o in action.option_strings}
+    theirs = {o for action in _options_of(parser(), "run") for o in action.option_strings}
+    assert theirs - ours == {"--preview", "--blender", "--thumbnail", "--progress"}
+    assert ours - theirs == {"--python"}
+    options = command_line._parser().parse_args(["run", "a.mp4", "-o", "a.blend", "--max-people", "2", "--fit"])
+    assert command_line.capture_options(options) == ["--max-people=2", "--fit"]
+
+
+def _options_of(parser, verb):
+    verbs = next(action for action in parser._actions if action.choices and verb in action.choices)
+    return verbs.choices[verb]._actions
+
+
+def test_a_run_of_several_clips_writes_a_blend_for_each_and_two_for_a_missing_one(tmp_path):
+    clips = [PHOTO, tmp_path / "no.mp4"]
+    result = run_python("-m", "aios_blender", "run", "--python", sys.executable, *clips, "-o", tmp_path / "out")
+    assert result.returncode == 2 and "no.mp4" in result.stderr, result.stdout + result.stderr
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"astronaut.npz", "astronaut.blend"} <= made and "no.npz" not in made
+
+
 INSTALL = """
 import sys, bpy, addon_utils
 addon_utils.enable("bl_pkg")
@@ -170,7 +195,7 @@ stored.python = sys.executable
 bpy.ops.aios.check_setup()
 while jobs.pump():
     time.sleep(0.1)
-print("checked:", bpy.context.window_manager.aios_job.status, flush=True)
+print("checked:", bpy.context.window_manager.aios_job.verdict, flush=True)
 settings, job = bpy.context.scene.aios, bpy.context.window_manager.aios_job
 settings.footage, settings.threshold = sys.argv[3], 0.02
 assert bpy.ops.aios.capture() == {"FINISHED"}
@@ -199,6 +224,11 @@ assert bpy.ops.aios.run_queue() == {"FINISHED"}
 while jobs.pump():
     time.sleep(0.1)
 print("queue:", [(c.state, c.message) for c in bpy.context.scene.aios_queue], flush=True)
+
+aios_core.is_old = True
+bpy.ops.extensions.package_install_files(filepath=sys.argv[1], repo="user_default", enable_on_install=True)
+import aios_core
+print("updated:", not hasattr(aios_core, "is_old") and hasattr(bpy.types.Scene, "aios"), flush=True)
 os._exit(0)
 """
 
@@ -218,11 +248,12 @@ def test_the_zip_validates_installs_imports_and_captures(tmp_path):
     )  # fmt: skip
     said = result.stdout + result.stderr
     assert "people: 2" in said, said
-    assert "checked: Ready: " in said, said
+    assert "checked: Ready. " in said, said
     assert "found True" in said, said
     assert "queue: [('FAILED', 'No such footage: /no/such/clip.mp4.'), ('DONE'," in said, said
     assert "refused: No such footage: /no/such/clip.mp4." in said, said
-    assert "ended: Cancelled False" in said, said
+    assert "ended: Cancelled. Started again, it goes on from there False" in said, said
+    assert "updated: True" in said, said
 
 
 def _isolated(code: str) -> str:

@@ -64,6 +64,26 @@ def test_a_sequence_is_the_pattern_of_its_last_number(path, pattern):
     assert sequence_pattern(path) == pattern
 
 
+def test_an_image_sequence_is_chosen_by_any_of_its_pictures_or_by_its_folder(scene, command, tmp_path):
+    scene.aios.source, scene.aios.sequence_fps = "SEQUENCE", 12.5
+    for chosen, footage in ((tmp_path / "shot_0007.png", tmp_path / "shot_####.png"), (tmp_path, tmp_path)):
+        scene.aios.footage = str(chosen)
+        assert Path(footage_of(scene.aios, scene)) == footage
+    options = command()
+    assert options[options.index("--fps") + 1] == "12.5"
+    bpy.ops.aios.queue_clip()
+    assert scene.aios_queue[0].settings.source == "SEQUENCE"
+    assert footage_of(scene.aios_queue[0].settings, scene) == str(tmp_path)
+
+
+def test_people_of_a_movie_clip_start_where_the_clip_does(scene):
+    scene.aios.source, scene.aios.clip = "CLIP", bpy.data.movieclips.load(str(VIDEO))
+    scene.aios.clip.frame_start = 31
+    assert operators.wanted_of(scene.aios, scene).first_frame == 31
+    bpy.ops.aios.queue_clip()
+    assert operators.wanted_of(scene.aios_queue[0].settings, scene).first_frame == 31
+
+
 def test_a_range_counted_from_one_becomes_options_counted_from_zero(scene, command):
     scene.aios.footage = str(VIDEO)
     assert "--start" not in command()

@@ -11,8 +11,8 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 import aios_blender  # noqa: E402
-from aios_blender import jobs, people  # noqa: E402
-from aios_blender.take import armatures_of, camera_path, next_path, take_of  # noqa: E402
+from aios_blender import jobs, people, refining  # noqa: E402
+from aios_blender.take import armatures_of, camera_path, next_path, take_of, take_times  # noqa: E402
 from aios_core import mocap as mocap_file  # noqa: E402
 from tests.mocaps import make_measured, make_mocap  # noqa: E402
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(take):
     bpy.context.scene.frame_set(1)
     with pytest.raises(RuntimeError, match="does not cut"):
         bpy.ops.aios.split_person()
-    with pytest.raises(RuntimeError, match="other people"):
+    with pytest.raises(RuntimeError, match="the other people"):
         bpy.ops.aios.merge_people()
     assert names() == ["Person 1", "Person 2"]
     bpy.context.view_layer.objects.active = None
@@ -89,7 +89,7 @@ def wait() -> None:
 
 
 def test_smoothing_again_runs_in_the_runtime_and_rebuilds(take, monkeypatch):
-    monkeypatch.setattr(people, "runtime_python", lambda: sys.executable)
+    monkeypatch.setattr(refining, "runtime_python", lambda: sys.executable)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     activate(1)
     bpy.context.scene.aios.smoothing = 4.0
@@ -103,7 +103,7 @@ def test_smoothing_again_runs_in_the_runtime_and_rebuilds(take, monkeypatch):
 
 
 def test_a_changed_shape_stays_through_further_smoothing(take, monkeypatch):
-    monkeypatch.setattr(people, "runtime_python", lambda: sys.executable)
+    monkeypatch.setattr(refining, "runtime_python", lambda: sys.executable)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     activate(2)
     before = height()
@@ -152,13 +152,13 @@ def test_a_rest_pose_is_keyed_before_the_take_and_leaves_the_take_alone(take, po
 def test_a_camera_of_blenders_own_gives_its_path_in_film_axes(take):
     """The take's own camera stands where the film camera stood: reading its path gives the Mocap's matrix back."""
     found = mocap_file.load(take)
-    path = camera_path(bpy.context.scene.camera, found)
+    path = camera_path(bpy.context.scene.camera, take_times(take_of(None), found))
     assert path.shape == (20, 4, 4)
     assert np.abs(path - found.camera_to_world).max() < 1e-5
 
 
 def test_people_follow_a_solved_camera(take, monkeypatch):
-    monkeypatch.setattr(people, "runtime_python", lambda: sys.executable)
+    monkeypatch.setattr(refining, "runtime_python", lambda: sys.executable)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     solved = bpy.data.objects.new("solved", bpy.data.cameras.new("solved"))
     bpy.context.scene.collection.objects.link(solved)

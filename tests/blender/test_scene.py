@@ -242,7 +242,7 @@ def test_pose_correctives_on_demand_make_blenders_mesh_the_body_models_own():
 
 
 def test_gaps_are_marked_in_the_action_and_the_graph_shows_them():
-    from aios_blender.scene import confidence_bars
+    from aios_blender.scene import BLANK, confidence_bars
 
     found = make_mocap(length=24)
     kept = np.r_[0:6, 14:24]
@@ -252,5 +252,5 @@ def test_gaps_are_marked_in_the_action_and_the_graph_shows_them():
     armature = build(replace(found, tracks=(track,)), open_body()).people[0].armature
     markers = [(marker.name, marker.frame) for marker in armature.animation_data.action.pose_markers]
     assert markers == [("lost", 7), ("found", 15)]
-    bars = confidence_bars(replace(track, confidence=np.ones((len(track), 4), np.float32)), 24, 12)
-    assert bars == "███    █████"
+    bars = confidence_bars(replace(track, confidence=np.ones((len(track), 4), np.float32)), 24, 0, 12)
+    assert bars == "███" + 4 * BLANK + "█████"

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from aios_core.client import Job, parse_event
+from aios_core import mocap
+from aios_core.client import Job, estimate_command, parse_event
 
 
 def python_job(code: str) -> Job:
@@ -64,7 +66,8 @@ def test_a_worker_ends_when_its_parent_dies():
     parent = (
         "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', "
         "'import sys, time, threading; from aios_core.cli import _exit_when_stdin_closes as watch; "
-        "threading.Thread(target=watch, daemon=True).start(); time.sleep(60)'], stdin=subprocess.PIPE); "
+        "threading.Thread(target=watch, args=[threading.Event()], daemon=True).start(); "
+        "time.sleep(60)'], stdin=subprocess.PIPE); "
         "print(child.pid, flush=True)"
     )
     out = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, timeout=20).stdout
@@ -72,6 +75,28 @@ def test_a_worker_ends_when_its_parent_dies():
     while _alive(int(out)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _alive(int(out))
+
+
+def test_a_capture_that_finishes_early_keeps_what_it_has_seen_and_goes_on_later(tmp_path):
+    footage = Path(__file__).parents[2] / "examples" / "footage" / "plaza.mp4"
+    output = tmp_path / "clip.npz"
+    command = estimate_command(sys.executable, footage, output, ["--stop", "48", "--scale", "0.5"])
+    job, last = Job(command), {}
+    while job.running:
+        for last in job.poll():
+            if last["event"] == "progress":
+                job.finish_early()
+        time.sleep(0.01)
+    assert last["event"] == "done", last
+    seen = mocap.load(output).frame_count
+    assert 0 < seen < 48
+    again, events = Job(command), []
+    while again.running:
+        events += again.poll()
+        time.sleep(0.01)
+    assert f"behind the {seen} frames" in events[0]["message"] and events[-1]["event"] == "done"
+    assert mocap.load(output).frame_count == 48
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.npz"]
 
 
 def _alive(pid: int) -> bool:
