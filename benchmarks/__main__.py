@@ -20,7 +20,7 @@ def main() -> None:
     environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
     for module in MODULES:
         command = [sys.executable, "-m", f"benchmarks.{module}", "--threads", str(options.threads)]
-        subprocess.run(command + ["--write"] * (module != "network"), check=True, env=environment)
+        subprocess.run([*command, "--write"] if options.write else command, check=True, env=environment)
     print(f"\n{time.perf_counter() - begun:.0f} seconds")
 
 
