@@ -91,7 +91,8 @@ class DeformableAttention(nn.Module):
     def _by_point(self, fractions: Tensor, sizes: list[int]) -> Tensor:
         """(B, N, 1, levels * K) fractions (B, N, levels) of each level's size in pixels, the same for all points."""
         pixels = torch.stack([fractions[..., level] * size for level, size in enumerate(sizes)], dim=-1)
-        return pixels.repeat_interleave(self.points, dim=-1)[:, :, None]
+        # Not dim=-1: torch 2.13's ONNX exporter adds the rank to it in place, in a constant that others share too.
+        return pixels.repeat_interleave(self.points, dim=2)[:, :, None]
 
 
 def attend(

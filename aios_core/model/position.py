@@ -33,8 +33,8 @@ def image_position(padding_mask: Tensor, dim: int) -> Tensor:
 
 def box_position(boxes: Tensor, dim: int) -> Tensor:
     """(..., 2 dim) encoding of boxes (..., 4) cxcywh: dim/2 features each of y, x, w, h in this order."""
-    boxes = boxes.float()
-    angles = torch.cat((boxes[..., :2].flip(-1), boxes[..., 2:]), dim=-1) * (2 * math.pi)
+    x, y, width, height = boxes.float().unbind(-1)
+    angles = torch.stack((y, x, width, height), dim=-1) * (2 * math.pi)
     return sine_features(angles, dim // 2, BOX_TEMPERATURE).flatten(-2)
 
 
