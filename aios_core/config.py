@@ -157,7 +157,7 @@ class CaptureConfig:
     less."""
     fast: bool = False
     """Trade people for speed: pictures at 0.7 of their size, and queries that are hopeless after the box stage are
-    dropped. docs/fast.md has the measured loss."""
+    dropped. docs/fast.md says what is lost."""
     batch: int = 4
     """Frames a forward pass takes."""
     memory_seconds: float = 0.7
