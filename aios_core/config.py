@@ -160,7 +160,7 @@ class CaptureConfig:
     less."""
     fast: bool = False
     """Trade people for speed: pictures at 0.7 of their size, and queries that are hopeless after the box stage are
-    dropped. docs/fast.md has the measured loss."""
+    dropped. docs/fast.md says what is lost."""
     precision: str = "float32"
     """Of the network's matrix products: 'float32', or 'bfloat16' or 'float16' on devices that are faster at those."""
     batch: int = 4
