@@ -174,7 +174,7 @@ def print_whole_line() -> None:
 
 
 def fidgeting(truth: Mocap) -> Mocap:
-    """The truth with fists that open and close and with people who talk, each at a rate of their own."""
+    """The truth with fists that open and close and with faces that talk, each at a rate of their own."""
     tracks = []
     for i, track in enumerate(truth.tracks):
         times = truth.timestamps[track.frames]
@@ -182,11 +182,10 @@ def fidgeting(truth: Mocap) -> Mocap:
         hands = track.left_hand_pose.copy(), track.right_hand_pose.copy()
         for hand, side in zip(hands, (-1, 1), strict=True):
             hand[:, :12, 2] = side * (0.6 + 0.5 * curl[:, None])
-        jaw = np.stack([0.12 + 0.12 * talk, 0 * talk, 0 * talk], -1).astype(np.float32)
         expression = track.expression.copy()
         expression[:, 0] = 1.5 * talk
         tracks.append(replace(
-            track, left_hand_pose=hands[0], right_hand_pose=hands[1], jaw_pose=jaw, expression=expression,
+            track, left_hand_pose=hands[0], right_hand_pose=hands[1], expression=expression,
         ))  # fmt: skip
     return replace(truth, tracks=tuple(tracks))
 
@@ -197,7 +196,7 @@ def print_hands_and_face() -> None:
     print("\nhands and face\n" + " " * 24 + f"{'error':>10s}{'acceleration error':>20s}{'size of motion':>16s}")
     for title, config in (("as measured", OFF), ("refined", RefineConfig())):
         found = [refine(observe(truth, NetworkNoise(), seed), body, config) for seed in SEEDS]
-        for part, unit in (("right_hand_pose", "deg"), ("jaw_pose", "deg"), ("expression", "")):
+        for part, unit in (("right_hand_pose", "deg"), ("expression", "")):
             error, bend, size = [], [], []
             for mocap in found:
                 for real, track in zip(truth.tracks, mocap.tracks, strict=True):

@@ -120,6 +120,24 @@ def test_punches_and_steps_keep_95_percent_of_their_height(body):
     assert 0.95 < reached / excursion < 1.05
 
 
+def test_a_talking_face_and_a_closing_fist_keep_their_size_and_lose_their_noise(body):
+    truth = three_people()
+    boxer = truth.tracks[1]
+    beat = np.sin(2 * np.pi * 2.2 * truth.timestamps[boxer.frames]).astype(np.float32)
+    expression, hand = boxer.expression.copy(), boxer.right_hand_pose.copy()
+    expression[:, 0] = 1.5 * beat
+    hand[:, :12, 2] = (0.6 + 0.5 * np.sin(2 * np.pi * 0.7 * truth.timestamps[boxer.frames]))[:, None]
+    real = replace(boxer, expression=expression, right_hand_pose=hand)
+    seen = observe(replace(truth, tracks=(real,)), NetworkNoise(), 0)
+    found, measured = refine(seen, body, RefineConfig()).tracks[0], seen.tracks[0].measured
+    for name, true in (("expression", expression[:, 0]), ("right_hand_pose", hand[:, 3, 2])):
+        column = (lambda values: values[:, 0]) if name == "expression" else (lambda values: values[:, 3, 2])
+        before, after = column(getattr(measured, name)), column(getattr(found, name))
+        assert np.abs(after - true).mean() < np.abs(before - true).mean()
+        moved = true - true.mean()
+        assert 0.9 < (after * moved).sum() / (moved**2).sum() < 1.1
+
+
 def test_people_turned_about_and_swapped_limbs_are_replaced_and_marked(body):
     truth = three_people()
     calm, wild = (refine(observe(truth, NetworkNoise(flips=f, swaps=f), 2), body, RefineConfig()) for f in (0.0, 0.05))

@@ -158,10 +158,13 @@ def smooth_place(
 def _smooth_vectors(
     values: np.ndarray, times: np.ndarray, confidence: np.ndarray, keys: Keys, seconds: float
 ) -> np.ndarray:
+    """Each number on its own: one may be talking while the others rest. The confidence counts relative to its usual."""
     answer = values.astype(np.float64)
     for stretch in keys.stretches:
         weights = np.maximum(confidence[stretch], LEAST_WEIGHT) * keys.is_measured[stretch]
-        answer[stretch] = smooth(answer[stretch], times[stretch], weights, seconds)
+        weights = weights / max(float(np.median(weights)), LEAST_WEIGHT)
+        for i in range(answer.shape[1]):
+            answer[stretch, i : i + 1] = smooth(answer[stretch, i : i + 1], times[stretch], weights, seconds)
     return answer
 
 
