@@ -1,6 +1,5 @@
 """`make bench`: what a laptop can measure in five minutes, written to the tables of docs/speed.md."""
 
-import os
 import subprocess
 import sys
 import time
@@ -11,16 +10,15 @@ MODULES = ("network", "line", "start", "growth", "skinning", "blender_build")
 
 
 def main() -> None:
-    """Run every benchmark in a process of its own, with threads that wait as the command line has it."""
+    """Run every benchmark in a process of its own."""
     options = parser(__doc__)
     options.set_defaults(write=True)
     options = options.parse_args()
     begun = time.perf_counter()
     show("machine", machine(options.threads), options.write)
-    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
     for module in MODULES:
         command = [sys.executable, "-m", f"benchmarks.{module}", "--threads", str(options.threads)]
-        subprocess.run([*command, "--write"] if options.write else command, check=True, env=environment)
+        subprocess.run([*command, "--write"] if options.write else command, check=True)
     print(f"\n{time.perf_counter() - begun:.0f} seconds")
 
 

@@ -35,9 +35,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     options = parser().parse_args(arguments)
-    # torch's threads sleep where they wait for each other, unless told otherwise: while they spin they take the
-    # processor from those that read frames, and from Blender. Read when torch is loaded, so not later than here.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _interrupt)
     if getattr(options, "exit_with_parent", False):
         options.stopping = threading.Event()

@@ -104,12 +104,17 @@ def test_joints_without_vertices_equal_those_with(bodies):
         assert np.abs(posed.joints - alone).max() < 1e-5
 
 
-def test_one_body_equals_its_place_in_a_batch(bodies):
-    betas, expression, pose, transl = random_people()
-    body = bodies["open"]
+@pytest.mark.parametrize("name", ["open", "made up"])
+def test_one_body_equals_its_place_in_a_batch_of_more_than_are_skinned_at_once(bodies, name):
+    betas, expression, pose, transl = random_people(2 * skinning.SKINNED_AT_ONCE + 1)
+    body = bodies[name]
     batch = skinning.pose_body(body, betas, expression, pose, transl)
-    single = skinning.pose_body(body, betas[1], expression[1], pose[1], transl[1])
-    assert np.abs(batch.vertices[1] - single.vertices).max() < 1e-6
+    rotmats = torch.tensor(axis_angle_to_rotmat(pose))
+    in_torch = TorchBody(body)(*map(torch.tensor, (betas, expression)), rotmats, torch.tensor(transl)).vertices.numpy()
+    for i in (1, skinning.SKINNED_AT_ONCE, -1):
+        single = skinning.pose_body(body, betas[i], expression[i], pose[i], transl[i])
+        assert np.abs(batch.vertices[i] - single.vertices).max() < 1e-6
+        assert np.abs(in_torch[i] - single.vertices).max() < 1e-5
 
 
 def test_made_up_bodies_agree_with_the_published_models_numbers(bodies):

@@ -300,3 +300,33 @@ def test_fifty_frames_a_second_stay_fifty(tmp_path):
     footage = open_footage(write_video(tmp_path / "clip.mp4", 10, Fraction(50)))
     assert footage.fps == 50
     assert [f.timestamp for f in footage] == pytest.approx(np.arange(10) / 50)
+
+
+@pytest.mark.parametrize("size", [(80, 45), (90, 160), (400, 225)])
+@pytest.mark.parametrize("kind", ["video", "phone held upright", "sequence"])
+def test_frames_read_at_another_size_show_the_same_picture(tmp_path, monkeypatch, kind, size):
+    rng = np.random.default_rng(0)
+    image = cv2.resize(rng.integers(0, 256, (9, 16, 3), np.uint8), (320, 180), interpolation=cv2.INTER_CUBIC)
+    if kind == "sequence":
+        cv2.imwrite(str(tmp_path / "s1.png"), image[..., ::-1])
+        cv2.imwrite(str(tmp_path / "s2.png"), image[..., ::-1])
+        footage = open_footage(tmp_path)
+    else:
+        path = tmp_path / "clip.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
+            stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv444p"
+            for _ in range(2):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+        if kind == "phone held upright":
+            monkeypatch.setattr(av.VideoFrame, "rotation", 90)
+        footage = open_footage(path)
+    whole, small = list(footage), list(footage.frames(size))
+    assert [f.index for f in small] == [f.index for f in whole] == [0, 1]
+    for full, frame in zip(whole, small, strict=True):
+        assert frame.rgb.shape == (size[1], size[0], 3)
+        assert frame.size == full.size == (footage.width, footage.height)
+        area = cv2.INTER_AREA if size[0] < footage.width else cv2.INTER_LINEAR
+        expected = cv2.resize(full.rgb, size, interpolation=area)
+        assert np.abs(frame.rgb.astype(int) - expected).mean() < 3
