@@ -108,7 +108,7 @@ def capture():
     key("TAB", 500, 600)  # the default cube in edit mode: Blender stays usable, and is not disturbed by the result
     yield 0.3
     assert bpy.context.object.mode == "EDIT"
-    yield from until(lambda: job().progress > 0.3, 120, "some frames")
+    yield from until(lambda: job().progress > 0.1, 120, "some frames")
     yield from press("aios.finish_early", column=0.7, top=y + 20)
     yield from until(lambda: not job().is_running, 120, "the people")
     assert people() and bpy.data.objects["Cube"].mode == "EDIT", job().status
