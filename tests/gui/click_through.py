@@ -83,7 +83,7 @@ def first_run():
     settings().footage, settings().use_range, settings().last_frame = str(FOOTAGE), True, 120
     yield from open_panel("aios.check_setup", below="aios.import_mocap", skip=4, column=0.2)
     yield from press("aios.check_setup", column=0.2)
-    yield from until(lambda: not job().is_running and job().verdict, 90, "the check")
+    yield from until(lambda: not job().is_running and job().verdict, 200, "the check")
     assert job().is_sound, job().verdict
     yield from shot("checked")
     did(f"checked: {job().verdict}")
@@ -108,9 +108,9 @@ def capture():
     key("TAB", 500, 600)  # the default cube in edit mode: Blender stays usable, and is not disturbed by the result
     yield 0.3
     assert bpy.context.object.mode == "EDIT"
-    yield from until(lambda: job().progress > 0.1, 120, "some frames")
+    yield from until(lambda: job().progress > 0.1, 300, "some frames")
     yield from press("aios.finish_early", column=0.7, top=y + 20)
-    yield from until(lambda: not job().is_running, 120, "the people")
+    yield from until(lambda: not job().is_running, 300, "the people")
     assert people() and bpy.data.objects["Cube"].mode == "EDIT", job().status
     yield from move(500, 600)
     key("TAB", 500, 600)
@@ -175,7 +175,7 @@ def rebuild():
     before, path = len(people()), take()["aios_mocap"]
     settings().smoothing = 3.0
     yield from press("aios.refine")
-    yield from until(lambda: not job().is_running, 90, "smoothing")
+    yield from until(lambda: not job().is_running, 300, "smoothing")
     assert not job().failed and len(people()) == before, job().status
     assert take()["aios_mocap"] != path
     assert bpy.context.view_layer.objects.active in people(), "the person stays chosen"
@@ -195,7 +195,7 @@ def batch():
     yield 2.0
     yield from shot("queue-running")
     queue = bpy.context.scene.aios_queue
-    yield from until(lambda: not job().is_running and all(c.state == "DONE" for c in queue), 150, "the queue")
+    yield from until(lambda: not job().is_running and all(c.state == "DONE" for c in queue), 500, "the queue")
     yield from shot("queue-done", through_camera=True)
     did("queue worked off")
 
@@ -224,7 +224,7 @@ def another_file():
     assert "another file was opened" in job().status
     settings().last_frame = 8
     yield from press("aios.capture")
-    yield from until(lambda: not job().is_running and people(), 120, "a capture in the opened file")
+    yield from until(lambda: not job().is_running and people(), 300, "a capture in the opened file")
     did("another file opened meanwhile")
 
 
