@@ -77,7 +77,7 @@ def test_a_runtime_is_set_up_without_a_network_repaired_and_removed(packages, tm
 
     failed = Job(command(packages, runtime)).wait()
     assert failed["event"] == "error"
-    assert failed["message"].startswith("PyTorch: there is no package torch==1.0 for Python 3"), failed
+    assert failed["message"].startswith("PyTorch: there is no fitting package torch for Python 3"), failed
     assert "setup.log" in failed["message"]
     assert state_of(runtime).text == "Set-up was not finished"
 
