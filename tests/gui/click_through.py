@@ -6,6 +6,7 @@ Leaves numbered pictures of the window and result.json in OUT; result.json lists
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import traceback
@@ -80,12 +81,14 @@ def first_run():
     yield from shot("set-up-failed")
     did(f"set-up refused: {job().status}")
     stored.wheels_folder, stored.python = "", str(PYTHON)
-    settings().footage, settings().use_range, settings().last_frame = str(FOOTAGE), True, 120
-    yield from open_panel("aios.check_setup", below="aios.import_mocap", skip=4, column=0.2)
+    clip = shutil.copy(FOOTAGE, OUT.parent)
+    settings().footage, settings().use_range, settings().last_frame = clip, True, 120
+    setup = yield from open_panel("aios.check_setup", below="aios.import_mocap", skip=4, column=0.2)
     yield from press("aios.check_setup", column=0.2)
     yield from until(lambda: not job().is_running and job().verdict, 200, "the check")
     assert job().is_sound, job().verdict
     yield from shot("checked")
+    yield from click(*setup)  # closed again
     did(f"checked: {job().verdict}")
     bpy.ops.wm.save_as_mainfile(filepath="/t/saved.blend")
 
