@@ -50,3 +50,9 @@ def fcurves_of(data_block: Any) -> list[Any]:
         return list(animation.action.fcurves)
     bags = [strip.channelbag(animation.action_slot) for layer in animation.action.layers for strip in layer.strips]
     return [curve for bag in bags if bag is not None for curve in bag.fcurves]
+
+
+def use_nodes(material: Any) -> None:
+    """Give a new material its shader nodes; from 5.0 on every material has them."""
+    if bpy.app.version < (5, 0):
+        material.use_nodes = True

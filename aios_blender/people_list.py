@@ -152,7 +152,7 @@ class AIOS_UL_people(bpy.types.UIList):
         row = layout.row(align=True)
         marking = "LINKED" if item.get(MARKED) else "UNLINKED"
         _row_button(row, AIOS_OT_mark_person, marking, data, item)
-        name = row.split(factor=0.48)
+        name = row.split(factor=0.44)
         name.active = armature is not None
         name.label(text=item["aios_name"])
         name.label(text=item.get(GRAPH, ""))

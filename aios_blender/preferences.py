@@ -66,7 +66,7 @@ class AIOS_AddonPreferences(bpy.types.AddonPreferences):
 
     def draw(self, context: bpy.types.Context) -> None:
         """The runtime, then the models and what their licences say."""
-        from .panels import draw_job, draw_models, draw_runtime
+        from .drawing import draw_job, draw_models, draw_runtime
 
         draw_runtime(self.layout, context, self)
         draw_job(self.layout, context)

@@ -277,7 +277,14 @@ def told(output, of: str) -> Iterator[str]:
 
 
 def reason(lines: list[str]) -> str:
-    """The line of an installer's output that says best why it failed."""
+    """Why an installer failed, from its output: no network, no such package, or else the line that says most."""
+    everything = "\n".join(lines)
+    if re.search(r"NewConnectionError|NameResolutionError|ConnectTimeout|Network is unreachable", everything):
+        return "the package index cannot be reached"
+    missing = re.search(r"\(constraint\) ([\w.-]+)|No matching distribution found for ([\w.-]+)", everything)
+    if missing:
+        system = f"Python {platform.python_version()} on {platform.system()}, {platform.machine()}"
+        return f"there is no fitting package {missing[1] or missing[2]} for {system}"
     said = [line for line in lines if line.strip()]
     errors = [line for line in said if "error" in line.lower() or "No space" in line]
     return (errors or said or ["no message"])[0].strip().removeprefix("ERROR: ").rstrip(".")

@@ -11,6 +11,8 @@ from aios_core.body.body_model import BodyModel
 from aios_core.body.joints import JOINT_NAMES
 from aios_core.body.skinning import rest_vertices
 
+from .. import compat
+
 SLIDER = 10.0
 """Coefficients beyond 0..1 are usual: sliders reach this far both ways."""
 LEAST_CORRECTIVE = 1e-4
@@ -105,7 +107,7 @@ def corrective_name(k: int) -> str:
 def _material(name: str, colour: tuple[float, float, float]) -> Any:
     material = bpy.data.materials.new(name)
     material.diffuse_color = (*colour, 1)
-    material.use_nodes = True
+    compat.use_nodes(material)
     shader = material.node_tree.nodes.get("Principled BSDF")
     if shader is not None:
         shader.inputs["Base Color"].default_value = (*colour, 1)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("bpy")
+bpy = pytest.importorskip("bpy")
 
-from aios_blender.flamenco import job_of, submit
-from aios_core.cli import parser
-from aios_core.errors import AiosError
+import aios_blender  # noqa: E402
+from aios_blender.flamenco import job_of, submit  # noqa: E402
+from aios_blender.queue import enqueue  # noqa: E402
+from aios_core.cli import parser  # noqa: E402
+from aios_core.errors import AiosError  # noqa: E402
 
 JOB_TYPE = Path(__file__).parents[2] / "flamenco" / "aios_capture.js"
 COMPILE = """
@@ -93,3 +95,26 @@ def test_a_manager_takes_the_job_or_says_why_not(manager):
 def test_nobody_at_the_address_is_one_sentence():
     with pytest.raises(AiosError, match="No Flamenco Manager answers at http://localhost:9"):
         submit("http://localhost:9", {})
+
+
+def test_the_button_hands_over_a_job_for_all_clips_of_the_same_settings(manager):
+    address, taken = manager
+    aios_blender.register()
+    bpy.context.preferences.system.use_online_access = False
+    try:
+        scene = bpy.context.scene
+        for clip in ("/clips/a.mp4", "/clips/b.mp4"):
+            enqueue(scene, clip, scene.aios)
+        scene.aios.threshold = 0.5
+        enqueue(scene, "/clips/c.mp4", scene.aios)
+        assert not bpy.ops.aios.submit_queue.poll(), "online access is asked for first"
+        bpy.context.preferences.system.use_online_access = True
+        with pytest.raises(RuntimeError, match="Choose a folder"):
+            bpy.ops.aios.submit_queue(manager=address)
+        assert bpy.ops.aios.submit_queue(manager=address, output="/out", python="py", blend=True) == {"FINISHED"}
+        assert [job["settings"]["clips"] for job in taken] == ["/clips/a.mp4;/clips/b.mp4", "/clips/c.mp4"]
+        assert all(job["settings"]["blend"] and job["settings"]["output"] == "/out" for job in taken)
+        assert [(clip.state, clip.message) for clip in scene.aios_queue] == [("DONE", "Flamenco job abc")] * 3
+    finally:
+        bpy.context.preferences.system.use_online_access = False
+        aios_blender.unregister()

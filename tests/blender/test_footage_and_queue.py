@@ -9,8 +9,8 @@ bpy = pytest.importorskip("bpy")
 
 import aios_blender  # noqa: E402
 from aios_blender import operators  # noqa: E402
+from aios_blender.drawing import wrapped  # noqa: E402
 from aios_blender.footage import footage_of, sequence_pattern  # noqa: E402
-from aios_blender.panels import wrapped  # noqa: E402
 from aios_blender.queue import enqueue, waiting  # noqa: E402
 from aios_core.errors import FootageError  # noqa: E402
 

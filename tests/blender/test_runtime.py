@@ -77,7 +77,8 @@ def test_a_runtime_is_set_up_without_a_network_repaired_and_removed(packages, tm
 
     failed = Job(command(packages, runtime)).wait()
     assert failed["event"] == "error"
-    assert failed["message"].startswith("PyTorch: ") and "setup.log" in failed["message"]
+    assert failed["message"].startswith("PyTorch: there is no fitting package torch for Python 3"), failed
+    assert "setup.log" in failed["message"]
     assert state_of(runtime).text == "Set-up was not finished"
 
     hidden.rename(torch)

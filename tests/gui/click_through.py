@@ -6,6 +6,7 @@ Leaves numbered pictures of the window and result.json in OUT; result.json lists
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import traceback
@@ -80,12 +81,14 @@ def first_run():
     yield from shot("set-up-failed")
     did(f"set-up refused: {job().status}")
     stored.wheels_folder, stored.python = "", str(PYTHON)
-    settings().footage, settings().use_range, settings().last_frame = str(FOOTAGE), True, 120
-    yield from open_panel("aios.check_setup", below="aios.import_mocap", skip=4, column=0.2)
+    clip = shutil.copy(FOOTAGE, OUT.parent)
+    settings().footage, settings().use_range, settings().last_frame = clip, True, 120
+    setup = yield from open_panel("aios.check_setup", below="aios.import_mocap", skip=4, column=0.2)
     yield from press("aios.check_setup", column=0.2)
-    yield from until(lambda: not job().is_running and job().verdict, 90, "the check")
+    yield from until(lambda: not job().is_running and job().verdict, 200, "the check")
     assert job().is_sound, job().verdict
     yield from shot("checked")
+    yield from click(*setup)  # closed again
     did(f"checked: {job().verdict}")
     bpy.ops.wm.save_as_mainfile(filepath="/t/saved.blend")
 
@@ -108,9 +111,9 @@ def capture():
     key("TAB", 500, 600)  # the default cube in edit mode: Blender stays usable, and is not disturbed by the result
     yield 0.3
     assert bpy.context.object.mode == "EDIT"
-    yield from until(lambda: job().progress > 0.3, 120, "some frames")
+    yield from until(lambda: job().progress > 0.1, 300, "some frames")
     yield from press("aios.finish_early", column=0.7, top=y + 20)
-    yield from until(lambda: not job().is_running, 120, "the people")
+    yield from until(lambda: not job().is_running, 300, "the people")
     assert people() and bpy.data.objects["Cube"].mode == "EDIT", job().status
     yield from move(500, 600)
     key("TAB", 500, 600)
@@ -175,7 +178,7 @@ def rebuild():
     before, path = len(people()), take()["aios_mocap"]
     settings().smoothing = 3.0
     yield from press("aios.refine")
-    yield from until(lambda: not job().is_running, 90, "smoothing")
+    yield from until(lambda: not job().is_running, 300, "smoothing")
     assert not job().failed and len(people()) == before, job().status
     assert take()["aios_mocap"] != path
     assert bpy.context.view_layer.objects.active in people(), "the person stays chosen"
@@ -195,7 +198,7 @@ def batch():
     yield 2.0
     yield from shot("queue-running")
     queue = bpy.context.scene.aios_queue
-    yield from until(lambda: not job().is_running and all(c.state == "DONE" for c in queue), 150, "the queue")
+    yield from until(lambda: not job().is_running and all(c.state == "DONE" for c in queue), 500, "the queue")
     yield from shot("queue-done", through_camera=True)
     did("queue worked off")
 
@@ -224,7 +227,7 @@ def another_file():
     assert "another file was opened" in job().status
     settings().last_frame = 8
     yield from press("aios.capture")
-    yield from until(lambda: not job().is_running and people(), 120, "a capture in the opened file")
+    yield from until(lambda: not job().is_running and people(), 300, "a capture in the opened file")
     did("another file opened meanwhile")
 
 
