@@ -1,4 +1,4 @@
-"""What `--fast` gains, on the CPU: python -m benchmarks.fast [--threads 2]
+"""What `--fast` gains, on the CPU: python -m benchmarks.fast [--write]
 
 Fewer people and smaller pictures, each alone and together, against the exact network; all take turns in one process.
 Weights are random, and the least score such that FEW people are kept.
@@ -6,7 +6,6 @@ Weights are random, and the least score such that FEW people are kept.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from aios_core.config import AIOS, OPEN, ModelConfig
 from aios_core.model.aios import AiOS
 from aios_core.pipeline.network import FAST_SCALE
 from benchmarks.network import picture, seconds
+from benchmarks.tables import column, parser, show
 
 FEW = {"aios": 20, "open": 4}
 """People kept of the 100 and 16."""
@@ -25,12 +25,11 @@ FEW = {"aios": 20, "open": 4}
 class Row:
     """One way to look at a picture."""
 
-    network: str
-    looked_at: str
-    people: int
-    pictures_per_second: float
-    ratio: float
-    """Of its rate to the exact network's."""
+    network: str = column("network")
+    looked_at: str = column("size")
+    people: int = column("people kept")
+    rate: float = column("pictures a second", ".1f")
+    ratio: float = column("against exact", ".2f")
 
 
 def least_score_for(model: AiOS, inputs: Sequence[torch.Tensor], people: int) -> float:
@@ -45,7 +44,7 @@ def least_score_for(model: AiOS, inputs: Sequence[torch.Tensor], people: int) ->
 
 def measured(name: str, config: ModelConfig, width: int, height: int, repeats: int) -> list[Row]:
     """Rows of one network: exact, fewer people, smaller pictures, both."""
-    model = AiOS(config).eval()
+    model = AiOS(config).for_inference()
     looks, runs = [], []
     for scale in (1, FAST_SCALE):
         inputs = picture(round(scale * height), round(scale * width))
@@ -53,12 +52,12 @@ def measured(name: str, config: ModelConfig, width: int, height: int, repeats: i
             least_score = least_score_for(model, inputs, people) if people < config.people else 0.0
             looks.append((f"{round(scale * height)}x{round(scale * width)}", people))
             runs.append(lambda i=inputs, s=least_score: model(*i, least_score=s))
-    walls = [wall for wall, _ in seconds(runs, repeats)]
+    walls = seconds(runs, repeats)
     return [Row(name, *look, 1 / wall, walls[0] / wall) for look, wall in zip(looks, walls, strict=True)]
 
 
 @torch.inference_mode()
-def rows(threads: int = 2, repeats: int = 5) -> list[Row]:
+def rows(threads: int, repeats: int) -> list[Row]:
     """The table: `open` at its working resolution and `aios` at 400x666."""
     torch.set_num_threads(threads)
     found = measured("open", OPEN, OPEN.long_side, OPEN.short_side, 4 * repeats)
@@ -67,15 +66,10 @@ def rows(threads: int = 2, repeats: int = 5) -> list[Row]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fast", description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    for row in rows(options.threads, options.repeats):
-        print(
-            f"{row.network} {row.looked_at}, {row.people} people: {row.pictures_per_second:.2f} pictures a second, "
-            f"{row.ratio:.2f} times the exact network's rate"
-        )
+    options = parser(__doc__)
+    options.add_argument("--repeats", type=int, default=4)
+    chosen = options.parse_args()
+    show("fast", rows(chosen.threads, chosen.repeats), chosen.write)
 
 
 if __name__ == "__main__":

@@ -233,7 +233,9 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--repeats", type=int, default=2)
     options.add_argument("--large", action="store_true", help="the comparison at 800x1333 instead, which takes minutes")
-    options.add_argument("--memory-of", nargs=3, metavar=("NETWORK", "HEIGHT", "WIDTH"), help="for the benchmark itself")
+    options.add_argument(
+        "--memory-of", nargs=3, metavar=("NETWORK", "HEIGHT", "WIDTH"), help="for the benchmark itself"
+    )
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     if chosen.memory_of:

@@ -1,11 +1,10 @@
-"""The exported network in ONNX Runtime against PyTorch, on the CPU: python -m benchmarks.onnx [--threads 2]
+"""The exported network in ONNX Runtime against PyTorch, on the CPU: python -m benchmarks.onnx [--write]
 
 The two take turns in one process. `aios` has random weights: they do not change the time.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,18 +18,18 @@ from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import build_model
 from aios_core.model.onnx_export import export_onnx
 from benchmarks.network import seconds
+from benchmarks.tables import column, parser, show
 
 
 @dataclass(frozen=True)
 class Row:
     """One network at one size."""
 
-    network: str
-    pictures: int
-    onnx_runtime_per_second: float
-    pytorch_per_second: float
-    ratio: float
-    """Of ONNX Runtime's rate to PyTorch's."""
+    network: str = column("network")
+    pictures: int = column("pictures at a time")
+    onnx_runtime: float = column("ONNX Runtime, pictures a second", ".1f")
+    pytorch: float = column("PyTorch, pictures a second", ".1f")
+    ratio: float = column("ratio", ".2f")
 
 
 def runs(
@@ -55,35 +54,26 @@ def measured(name: str, model: AiOS, size: tuple[int, int], batches: tuple[int, 
         path = export_onnx(model, Path(folder) / "network.onnx", size)
         for batch in batches:
             with torch.inference_mode():
-                (ours, _), (torch_ours, _) = seconds(runs(model, *size, batch, threads, path), repeats)
+                onnx_seconds, torch_seconds = seconds(runs(model, *size, batch, threads, path), repeats)
             title = f"{name}, {size[1]}x{size[0]}"
-            found.append(Row(title, batch, batch / ours, batch / torch_ours, torch_ours / ours))
+            found.append(Row(title, batch, batch / onnx_seconds, batch / torch_seconds, torch_seconds / onnx_seconds))
     return found
 
 
-def rows(threads: int = 2, repeats: int = 5, with_aios: bool = True) -> list[Row]:
+def rows(threads: int, repeats: int) -> list[Row]:
     """The table: `open` at its working resolution, one and four pictures at a time, and `aios` at 400x666."""
     torch.set_num_threads(threads)
-    found = measured(
-        "open", build_model("open"), (OPEN.long_side, OPEN.short_side), (1, 4), threads, 4 * repeats
-    )  # fmt: skip
-    if with_aios:
-        found += measured("aios", AiOS(AIOS).eval(), (666, 400), (1,), threads, max(repeats // 2, 1))
-    return found
+    size = OPEN.long_side, OPEN.short_side
+    found = measured("open", build_model("open").for_inference(), size, (1, 4), threads, 4 * repeats)
+    return found + measured("aios", AiOS(AIOS).for_inference(), (666, 400), (1,), threads, max(repeats // 2, 1))
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.onnx", description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--open-only", action="store_true", help="without the published network")
-    options = parser.parse_args()
-    for row in rows(options.threads, options.repeats, not options.open_only):
-        print(
-            f"{row.network}, {row.pictures} at a time: ONNX Runtime {row.onnx_runtime_per_second:.1f} a second, "
-            f"PyTorch {row.pytorch_per_second:.1f}: {row.ratio:.2f} times as fast"
-        )
+    options = parser(__doc__)
+    options.add_argument("--repeats", type=int, default=4)
+    chosen = options.parse_args()
+    show("onnx", rows(chosen.threads, chosen.repeats), chosen.write)
 
 
 if __name__ == "__main__":
