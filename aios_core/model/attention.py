@@ -18,10 +18,27 @@ from aios_core.model.sampling import LevelShapes, sample
 
 
 def take(tokens: Tensor, slots: tuple[Slot, ...] | list[Slot]) -> Tensor:
-    """The tokens (..., T, C) that lie in these slots, in order."""
+    """The tokens (..., T, C) of whole people that lie in these slots, in order."""
     if len(slots) == 1:
         return tokens[..., slots[0].start : slots[0].stop, :]
-    return torch.cat([tokens[..., slot.start : slot.stop, :] for slot in slots], dim=-2)
+    pieces = by_slot(tokens)
+    return torch.cat([pieces[slot.name] for slot in slots], dim=-2)
+
+
+def by_slot(tokens: Tensor) -> dict[str, Tensor]:
+    """The tokens (..., T, C) of whole people by the name of their slot.
+
+    One split: its gradient is written once, where that of slices is a zero tensor of full size for every slice.
+    """
+    slots = _slots(tokens.shape[-2])
+    pieces = tokens.split([slot.stop - slot.start for slot in slots], dim=-2)
+    return {slot.name: piece for slot, piece in zip(slots, pieces, strict=True)}
+
+
+def relu(x: Tensor) -> Tensor:
+    """Rectified, in place where no gradient is wanted: a linear layer's output is a view, whose change in place makes
+    the gradient copy it several times."""
+    return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
 class DeformableAttention(nn.Module):
@@ -64,7 +81,8 @@ class DeformableAttention(nn.Module):
             padding: (B, S, 1) bool, True = padding.
         """
         batch, count, _ = query.shape
-        value = self.value_proj(memory).masked_fill_(padding, 0)
+        value = self.value_proj(memory)  # a view, see `relu`
+        value = value.masked_fill(padding, 0) if torch.is_grad_enabled() else value.masked_fill_(padding, 0)
         value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
         shape = (batch, count, self.heads, self.levels, self.points)
         offsets = self.sampling_offsets(query).to(references.dtype).view(*shape, 2)

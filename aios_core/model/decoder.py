@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
-from aios_core.model.attention import DeformableAttention, PersonAttention, take
+from aios_core.model.attention import DeformableAttention, PersonAttention, by_slot, relu, take
 from aios_core.model.encoder import Levels
 from aios_core.model.heads import MLP, Heads
 from aios_core.model.parts import BODY, BODY_STAGE, LAYOUTS, PARTS, Slot
@@ -35,9 +34,9 @@ class People:
     def places(self) -> Tensor:
         """The references as the layer looks at the picture through them: detached, but for the sizes of points,
         which no loss supervises and which learn only through what their token sees."""
-        parts = []
+        parts, pieces = [], by_slot(self.references)
         for slot in LAYOUTS[self.stage]:
-            boxes = take(self.references, [slot])
+            boxes = pieces[slot.name]
             parts.append(boxes.detach() if slot.is_box else torch.cat((boxes[..., :2].detach(), boxes[..., 2:]), -1))
         return torch.cat(parts, dim=2)
 
@@ -71,7 +70,7 @@ class DecoderLayer(nn.Module):
         scaled = references[:, :, None] * levels.valid_ratios.repeat(1, 1, 2)[:, None].to(references.dtype)
         looked = self.cross_attn(x + position, scaled, memory, levels.padding[..., None], levels.shapes)
         x = self.norm1(x + looked)
-        x = self.norm3(x + self.linear2(F.relu(self.linear1(x), inplace=True)))
+        x = self.norm3(x + self.linear2(relu(self.linear1(x))))
         parts = x.split([people * tokens for _, people, tokens in shapes], dim=1)
         return [part.unflatten(1, tuple(shape[1:])) for part, shape in zip(parts, shapes, strict=True)]
 
