@@ -149,7 +149,9 @@ def look(network: Network, truths: list[Truth]) -> list[FramePeople]:
     """Everybody predicted in each picture, whatever the score, duplicates included."""
     found: list[FramePeople] = []
     pictures = [preprocess(truth.rgb, network.config) for truth in truths]
-    size = 1 if max(picture[0].numel() for picture in pictures) > MANY_PIXELS else len(pictures)
+    # Padding, which batches of several sizes need, changes what a network sees that was trained without any.
+    is_mixed = len({picture.shape for picture in pictures}) > 1
+    size = 1 if is_mixed or max(picture[0].numel() for picture in pictures) > MANY_PIXELS else len(pictures)
     for start in range(0, len(pictures), size):
         images, padding = pad_batch(pictures[start : start + size])
         images = images.to(network.device, memory_format=torch.channels_last)
