@@ -38,8 +38,8 @@ def test_aios_core_imports_neither_blender_nor_training():
         assert not wrong, f"{path}: {wrong}"
 
 
-def test_training_imports_nothing_of_blender():
-    for path in files_of("training"):
+def test_training_imports_nothing_of_blender_but_its_renderer():
+    for path in set(files_of("training")) - {ROOT / "training/data/cycles/render.py"}:
         wrong = {n for n in imported_modules(path) if n.split(".")[0] in {"bpy", "mathutils", "aios_blender"}}
         assert not wrong, f"{path}: {wrong}"
 

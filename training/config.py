@@ -76,6 +76,10 @@ class TrainConfig(RunConfig):
     decay_from: float = 0.65
     """Share of the run after which the learning rate falls along a cosine."""
     denoising_groups: int = 1
+    denoised_people: int = 5
+    """People of each picture, nearest first, who get denoising copies."""
+    kept_people: int = 12
+    """Queries kept after the box stage in training; the finished network keeps more."""
     box_noise: float = 0.35
     keypoint_noise: float = 0.12
     """Standard deviation of noised keypoints, in body box sizes."""

@@ -1,6 +1,7 @@
 """Measure weights: python -m training.evaluate --weights FILE --data SHARDS|FILE.npz [--json FILE] [--sheet FILE.png]
 
---data is a folder of synthetic shards or a HumanData file (with --images, and --body for SMPL-X's own parameters).
+--data is a folder of synthetic shards or a HumanData file (with --images, and --body for SMPL-X's own parameters);
+--empty instead of it a folder of pictures, photographs for instance, without people.
 Pictures are looked at as the product does: the same size, the same removal of duplicates.
 """
 
@@ -42,9 +43,11 @@ from training.evaluation.tally import (
     predicted_pose,
     summary,
 )
-from training.evaluation.truth import HumanDataTruths, ShardTruths, Truth, Truths
+from training.evaluation.truth import EmptyTruths, HumanDataTruths, ShardTruths, Truth, Truths
 
 BATCH = 8
+OF_EMPTY_PICTURES = ("person-free pictures", "false people in them", "of these with any", "highest false score")
+"""The numbers that mean something where there is nobody."""
 MANY_PIXELS = 500_000
 """Pictures that the network sees at more pixels are looked at one by one."""
 
@@ -53,7 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, evaluate, print a table and optionally JSON and a contact sheet; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n\n")[0])
     parser.add_argument("--weights", default="open", help="open, aios or the path of a weights file")
-    parser.add_argument("--data", type=Path, required=True, help="folder of shards, or a HumanData .npz")
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--data", type=Path, help="folder of shards, or a HumanData .npz")
+    data.add_argument("--empty", type=Path, help="folder of pictures without people: counts those found all the same")
     parser.add_argument("--images", type=Path, help="pictures of a HumanData file (default: images beside it)")
     parser.add_argument("--kind", choices=list(KINDS), help="rules to read a HumanData file by (default: as named)")
     parser.add_argument("--body", help="body file of the annotated parameters (default: the open body)")
@@ -77,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
         for note in notes(network, truths, body):
             print(f"note: {note}", file=sys.stderr)
         numbers = evaluate(network, truths, body, options.sheet)
+        if options.empty:
+            numbers = {name: numbers[name] for name in OF_EMPTY_PICTURES}
         if options.json:
             finite = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
             with whole_file(options.json) as temporary:
@@ -94,6 +101,8 @@ def open_truths(options: argparse.Namespace, body: BodyModel) -> Truths:
     Raises:
         DataSetError: there are none, or the file cannot be used.
     """
+    if options.empty:
+        return EmptyTruths(options.empty, options.count)
     if options.data.is_dir():
         return ShardTruths(options.data, options.count)
     kind = KINDS[options.kind] if options.kind else kind_of(options.data)
@@ -143,7 +152,9 @@ def look(network: Network, truths: list[Truth]) -> list[FramePeople]:
     """Everybody predicted in each picture, whatever the score, duplicates included."""
     found: list[FramePeople] = []
     pictures = [preprocess(truth.rgb, network.config) for truth in truths]
-    size = 1 if max(picture[0].numel() for picture in pictures) > MANY_PIXELS else len(pictures)
+    # Padding, which batches of several sizes need, changes what a network sees that was trained without any.
+    is_mixed = len({picture.shape for picture in pictures}) > 1
+    size = 1 if is_mixed or max(picture[0].numel() for picture in pictures) > MANY_PIXELS else len(pictures)
     for start in range(0, len(pictures), size):
         images, padding = pad_batch(pictures[start : start + size])
         images = images.to(network.device, memory_format=torch.channels_last)

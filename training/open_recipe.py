@@ -18,12 +18,12 @@ from aios_core.config import ModelConfig
 from aios_core.model.aios import AiOS
 from aios_core.model.denoising import DenoisingQueries
 from training.config import TrainConfig
-from training.data.sample import Sample, Shard, list_shards, read_shard
+from training.data.sample import MAX_PEOPLE, Sample, Shard, list_shards, read_shard
 from training.denoising import noised_copies
 from training.dense import HeatmapHead, encoder_loss, heatmap_loss
 from training.losses import decoder_losses
 from training.recipe import Randomness, Recipe
-from training.targets import Targets, batch
+from training.targets import Targets, batch, first_people
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class OpenRecipe(Recipe):
         torch.manual_seed(config.seed)  # of the weights, which torch draws from its one generator
         self.config, self.data = config, data
         self.network = AiOS(model_config).to(memory_format=torch.channels_last)
+        self.network.decoder.people = min(config.kept_people, model_config.people)
         self.heatmap = HeatmapHead(model_config.hidden_dim)
         self.body = TorchBody(open_body())
         self.samples: Iterator[Sample] | None = None
@@ -54,9 +55,10 @@ class OpenRecipe(Recipe):
         if self.samples is None:
             self.samples = shuffled_samples(self.data, randomness.numpy)
         images, targets = batch([next(self.samples) for _ in range(config.batch)], config, focal_px, randomness.numpy)
-        copies = noised_copies(
-            targets, config.denoising_groups, config.box_noise, config.keypoint_noise, randomness.torch
-        )
+        targets = first_people(targets, MAX_PEOPLE)
+        nearest = first_people(targets, config.denoised_people)
+        noise = config.box_noise, config.keypoint_noise
+        copies = noised_copies(nearest, config.denoising_groups, *noise, randomness.torch)
         return OpenBatch(images, targets, copies)
 
     def forward(self, batch: OpenBatch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -68,8 +70,9 @@ class OpenRecipe(Recipe):
             heatmaps = self.heatmap(predictions.encoder)
         focal_px = self.network.config.camera_focal_px
         found = decoder_losses(predictions.layers, targets, self.body, weights, focal_px, size)
+        nearest = first_people(targets, config.denoised_people)
         copied = decoder_losses(
-            predictions.denoising, targets, self.body, weights, focal_px, size, config.denoising_groups
+            predictions.denoising, nearest, self.body, weights, focal_px, size, config.denoising_groups
         )
         dense = weights.encoder * encoder_loss(predictions.encoder, targets, weights, config.tokens_per_person)
         heat = weights.heatmap * heatmap_loss(heatmaps.float(), targets)

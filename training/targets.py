@@ -70,6 +70,12 @@ def batch(
     return images.permute(0, 3, 1, 2), Targets(**stacked)
 
 
+def first_people(targets: Targets, count: int) -> Targets:
+    """The first `count` people of each picture, without padding that no picture needs; one at least."""
+    count = max(1, min(count, int(targets.valid.sum(1).max())))
+    return Targets(**{name: value[:, :count] for name, value in vars(targets).items()})
+
+
 def mirrored(sample: Sample) -> Sample:
     """The sample seen in a mirror: left and right change places in the picture and in the labels."""
     width = sample.image.shape[1]
@@ -111,10 +117,20 @@ def _prepare(
     image = cv2.warpAffine(source, matrix, (config.width, config.height), flags=cv2.INTER_LINEAR)
     image = image.astype(np.float32)
     if augment:
-        image *= rng.uniform(0.8, 1.2, 3).astype(np.float32)
-        np.clip(image, 0, 255, out=image)
+        image = recoloured(image, rng)
     image = (image - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
     return image, _targets(sample, zoom, shift, config, camera_focal_px)
+
+
+def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A float picture (H, W, 3) in 0..255 as another camera would have it: colours, gamma, saturation, sharpness."""
+    image = image * rng.uniform(0.8, 1.2, 3).astype(np.float32)
+    grey = image @ np.array([0.3, 0.6, 0.1], np.float32)
+    image = grey[..., None] + (image - grey[..., None]) * np.float32(rng.uniform(0.4, 1.4))
+    blurred = cv2.GaussianBlur(image, (0, 0), 1.0)
+    image = blurred + (image - blurred) * np.float32(rng.uniform(0.3, 2.0))
+    gamma = np.exp(rng.normal(0, 0.2))
+    return (np.clip(image, 0, 255) / 255) ** np.float32(gamma) * 255
 
 
 def _crop(sample: Sample, config: TrainConfig, rng: np.random.Generator, augment: bool) -> tuple[float, np.ndarray]:

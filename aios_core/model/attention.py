@@ -18,10 +18,27 @@ from aios_core.model.sampling import LevelShapes, Sampler, sampler
 
 
 def take(tokens: Tensor, slots: tuple[Slot, ...] | list[Slot]) -> Tensor:
-    """The tokens (..., T, C) that lie in these slots, in order."""
+    """The tokens (..., T, C) of whole people that lie in these slots, in order."""
     if len(slots) == 1:
         return tokens[..., slots[0].start : slots[0].stop, :]
-    return torch.cat([tokens[..., slot.start : slot.stop, :] for slot in slots], dim=-2)
+    pieces = by_slot(tokens)
+    return torch.cat([pieces[slot.name] for slot in slots], dim=-2)
+
+
+def by_slot(tokens: Tensor) -> dict[str, Tensor]:
+    """The tokens (..., T, C) of whole people by the name of their slot.
+
+    One split: its gradient is written once, where that of slices is a zero tensor of full size for every slice.
+    """
+    slots = _slots(tokens.shape[-2])
+    pieces = tokens.split([slot.stop - slot.start for slot in slots], dim=-2)
+    return {slot.name: piece for slot, piece in zip(slots, pieces, strict=True)}
+
+
+def relu(x: Tensor) -> Tensor:
+    """Rectified, in place where no gradient is wanted: a linear layer's output is a view, whose change in place makes
+    the gradient copy it several times."""
+    return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
 class DeformableAttention(nn.Module):
@@ -54,9 +71,9 @@ class DeformableAttention(nn.Module):
 
     def sampler(self, memory: Tensor, padding: Tensor, shapes: LevelShapes) -> Sampler:
         """What samples the values of the memory (B, S, dim), zero where padding (B, S, 1) is True."""
-        value = self.value_proj(memory).to(memory.dtype).masked_fill_(padding, 0)
-        value = value.view(*memory.shape[:2], self.heads, value.shape[-1] // self.heads)
-        return sampler(value, shapes, self.points)
+        value = self.value_proj(memory).to(memory.dtype)  # a view, see `relu`
+        value = value.masked_fill(padding, 0) if torch.is_grad_enabled() else value.masked_fill_(padding, 0)
+        return sampler(value.unflatten(-1, (self.heads, -1)), shapes, self.points)
 
     def forward(self, query: Tensor, references: Tensor, sample: Sampler, shapes: LevelShapes) -> Tensor:
         """(B, N, dim). Queries are independent of each other.
@@ -71,7 +88,7 @@ class DeformableAttention(nn.Module):
         weights = weights.unflatten(-1, (self.heads, -1)).softmax(-1).view(shape)
         sizes = [size for height, width in shapes for size in (width, height)]
         x, y = (self._places(query, references, axis, sizes[axis::2]).view(shape) for axis in (0, 1))
-        return self.output_proj(sample(x, y, weights).reshape(*query.shape[:2], -1))
+        return self.output_proj(sample(x, y, weights).flatten(2))
 
     def _places(self, query: Tensor, references: Tensor, axis: int, sizes: list[int]) -> Tensor:
         """(B, N, heads, levels * K) where each query looks along an axis (0 = x), in pixels of each level.

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
-from aios_core.model.attention import DeformableAttention, PersonAttention, take
+from aios_core.model.attention import DeformableAttention, PersonAttention, by_slot, relu, take
 from aios_core.model.encoder import Levels
 from aios_core.model.heads import MLP, Heads
 from aios_core.model.parts import BODY, BODY_STAGE, LAYOUTS, PARTS, Slot
@@ -39,9 +38,9 @@ class People:
     def places(self) -> Tensor:
         """The references as the layer looks at the picture through them: detached, but for the sizes of points,
         which no loss supervises and which learn only through what their token sees."""
-        parts = []
+        parts, pieces = [], by_slot(self.references)
         for slot in LAYOUTS[self.stage]:
-            boxes = take(self.references, [slot])
+            boxes = pieces[slot.name]
             parts.append(boxes.detach() if slot.is_box else torch.cat((boxes[..., :2].detach(), boxes[..., 2:]), -1))
         return torch.cat(parts, dim=2)
 
@@ -77,7 +76,7 @@ class DecoderLayer(nn.Module):
 
         def look(x: Tensor, position: Tensor, scaled: Tensor) -> Tensor:
             x = self.norm1(x + self.cross_attn(x + position, scaled, sample, levels.shapes))
-            return self.norm3(x + self.linear2(F.relu(self.linear1(x), inplace=True)))
+            return self.norm3(x + self.linear2(relu(self.linear1(x))))
 
         x = in_pieces(look, x, position, scaled)
         parts = x.split([people * tokens for _, people, tokens in shapes], dim=1)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
-from aios_core.model.attention import DeformableAttention
+from aios_core.model.attention import DeformableAttention, relu
 from aios_core.model.pieces import in_pieces
 from aios_core.model.position import image_position, pixel_centers, resize_mask, valid_extent
 from aios_core.model.sampling import LevelShapes
@@ -75,7 +74,7 @@ class EncoderLayer(nn.Module):
 
         def look(x: Tensor, position: Tensor, references: Tensor) -> Tensor:
             x = self.norm1(x + self.self_attn(x + position, references, sample, levels.shapes))
-            return self.norm2(x + self.linear2(F.relu(self.linear1(x), inplace=True)))
+            return self.norm2(x + self.linear2(relu(self.linear1(x))))
 
         return in_pieces(look, x, position, references)
 

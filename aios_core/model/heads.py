@@ -11,12 +11,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
 from aios_core.geometry.rotations_torch import rot6d_to_rotmat
-from aios_core.model.attention import take
+from aios_core.model.attention import by_slot, relu, take
 from aios_core.model.parts import BODY, LAYOUTS, PARTS, REGRESSORS, Regressor, Slot
 from aios_core.model.position import inverse_sigmoid
 from aios_core.model.predictions import LayerPredictions
@@ -42,7 +41,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous()  # a product of slices is done person by person
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x), inplace=True)
+            x = relu(layer(x))
         return self.layers[-1](x)
 
     def start_at(self, bias: Tensor | float = 0.0, gain: float = 0.0) -> MLP:
@@ -132,9 +131,9 @@ class Heads(nn.Module):
         Args:
             point_sizes: False leaves the sizes of points as they are.
         """
+        tokens, references = by_slot(tokens), by_slot(references)
         moved = [
-            self._refine_slot(take(tokens, [slot]), take(references, [slot]), layer, slot, point_sizes)
-            for slot in slots
+            self._refine_slot(tokens[slot.name], references[slot.name], layer, slot, point_sizes) for slot in slots
         ]
         return torch.cat(moved, dim=-2)
 
@@ -164,9 +163,9 @@ class Heads(nn.Module):
         """
         slots = next(layout for layout in LAYOUTS if layout[-1].stop == tokens.shape[2])
         moved = self.refine(tokens, references, layer, slots, point_sizes=False)
-        fields = {}
+        fields, pieces = {}, by_slot(moved)
         for slot in slots:
-            boxes = take(moved, [slot])
+            boxes = pieces[slot.name]
             fields.update(
                 {slot.part.box_field: boxes[:, :, 0]} if slot.is_box else {slot.part.points_field: boxes[..., :2]}
             )

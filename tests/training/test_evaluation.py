@@ -434,10 +434,28 @@ def test_pictures_of_nobody_are_measured_and_drawn_too(tmp_path, capsys):
     assert sheet.is_file()
 
 
+def test_people_found_in_pictures_without_any_are_counted(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    for name in ("meadow.png", "wall.jpg"):
+        cv2.imwrite(str(tmp_path / "photos" / name), np.random.default_rng(0).integers(0, 255, (60, 80, 3)))
+    (tmp_path / "photos/notes.txt").write_text("no picture")
+    numbers = {}
+    for threshold in ("0", "1"):
+        arguments = ["--empty", str(tmp_path / "photos"), "--threshold", threshold, "--json", str(tmp_path / "n.json")]
+        assert main(arguments) == 0
+        numbers[threshold] = json.loads((tmp_path / "n.json").read_text())
+    assert numbers["0"]["person-free pictures"] == numbers["0"]["of these with any"] == 2
+    assert numbers["0"]["false people in them"] > 2
+    assert numbers["1"]["false people in them"] == numbers["1"]["of these with any"] == 0
+    assert 0 < numbers["1"]["highest false score"] < 1
+    assert "AP" not in numbers["1"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--data", "{}"], "no shards"),
+        (["--empty", "{}"], "no pictures"),
         (["--data", "{}/none.npz"], "No such data set file"),
         (["--data", "{}", "--sheet", "{}/none/sheet.png"], "does not exist"),
         (["--data", "{}", "--body", "{}/none.npz"], "No such body file"),

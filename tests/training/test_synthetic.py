@@ -17,11 +17,12 @@ from training.data.synthetic import generate, video
 from training.data.synthetic.drawing import SUPERSAMPLING, SceneCamera, draw
 from training.data.synthetic.generate import Materials, load_stock, make_samples
 from training.data.synthetic.labels import label
-from training.data.synthetic.objects import random_object
+from training.data.synthetic.motion import sample_hand
+from training.data.synthetic.objects import held_object, random_object
 from training.data.synthetic.people import dress, load_wardrobe
 from training.data.synthetic.posing import pelvis_height, pose_person
-from training.data.synthetic.scene import looking, random_setting
-from training.data.synthetic.surroundings import load_surroundings, view
+from training.data.synthetic.scene import looking, random_setting, render_empty
+from training.data.synthetic.surroundings import filling, load_surroundings, view
 
 WIDTH, HEIGHT = 96, 72
 
@@ -140,6 +141,24 @@ def test_a_thing_in_front_hides_the_joints_behind_it(stock, person):
     assert (drawing.owner > 0).any() and not sample.joints_visible[0].all()
 
 
+def test_a_held_thing_is_at_a_hand(stock, person):
+    posed = standing(stock, person, (0.0, 3.0))
+    for k in range(12):
+        mesh = held_object(posed, stock.wardrobe.patterns, np.random.default_rng(k))
+        reach = np.linalg.norm(mesh.points[:, None] - posed.joints[[20, 21, 28, 43]], axis=-1).min(0)
+        assert reach.min() < 0.25
+        assert np.ptp(mesh.points, axis=0).max() < 0.8
+
+
+def test_sampled_hands_stay_between_the_captured_ones():
+    hands = np.stack([np.zeros((15, 3)), np.full((15, 3), 0.5)])
+    drawn = np.stack([sample_hand(hands, np.random.default_rng(k)) for k in range(200)])
+    assert drawn.min() >= 0 and drawn.max() <= 0.55 + 1e-9
+    fingers = drawn.reshape(200, 5, 9).mean(-1)
+    assert np.corrcoef(fingers.T)[0, 1:].min() > 0.5, "fingers bend together"
+    assert np.ptp(fingers, axis=1).max() > 0.05, "but not all alike"
+
+
 def test_people_who_cannot_be_seen_are_not_labelled(stock, person):
     hidden, outside, far = (standing(stock, person, at) for at in ((0.0, 4.0), (9.0, 3.0), (1.2, 40.0)))
     wall = standing(stock, person, (0.0, 0.9))
@@ -155,6 +174,30 @@ def test_the_same_seed_gives_the_same_pictures(materials, samples):
         assert all(np.array_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(Sample))
     different = make_samples(materials, seed=4, number=0, count=1, size=(WIDTH, HEIGHT), people=3)
     assert not np.array_equal(samples[0].image, different[0].image)
+
+
+def test_pictures_without_people_have_shards_of_their_own(materials, tmp_path):
+    generate.generate(tmp_path, 3, 1, (WIDTH, HEIGHT), materials)
+    generate.generate(tmp_path, 2, 1, (WIDTH, HEIGHT), materials, empty=True)
+    assert list_shards(tmp_path) == [0, generate.EMPTY_SHARDS]
+    shard = read_shard(tmp_path, generate.EMPTY_SHARDS)
+    assert len(shard) == 2 and not shard.labels["counts"].any()
+    assert shard.sample(0).joints.shape == (0, 144, 3)
+    assert not np.array_equal(shard.images[0], shard.images[1])
+
+
+def test_plain_pictures_stand_behind_people_too(materials, stock, tmp_path):
+    plain = np.zeros((40, 30, 3), np.uint8)
+    plain[:, 15:] = 200
+    cv2.imwrite(str(tmp_path / "wall.png"), plain)
+    surroundings = load_surroundings(tmp_path)
+    setting = random_setting(replace(stock, surroundings=surroundings), np.random.default_rng(0))
+    assert setting.is_flat
+    picture = render_empty(replace(stock, surroundings=surroundings), WIDTH, HEIGHT, np.random.default_rng(3)).image
+    assert picture.shape == (HEIGHT, WIDTH, 3)
+    filled = filling(plain, WIDTH, HEIGHT)
+    assert filled.shape == (HEIGHT, WIDTH, 3)
+    assert filled[:, 0].max() == 0 and filled[:, -1].min() == 200, "not stretched, not moved"
 
 
 def test_the_surroundings_turn_with_the_camera():

@@ -20,7 +20,7 @@ from training.matcher import iou_and_giou, match, oks
 from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
 from training.open_recipe import OpenRecipe
 from training.recipe import Randomness
-from training.targets import batch, fit_camera, mirrored
+from training.targets import batch, first_people, fit_camera, mirrored, recoloured
 from training.train import Limits, train
 
 TINY = replace(
@@ -217,3 +217,20 @@ def test_the_loss_is_computed_where_the_batch_is(tmp_path):
     with torch.device("meta"):
         total, _ = recipe(batch)
     assert torch.isfinite(total)
+
+
+def test_recoloured_pictures_stay_pictures_and_differ():
+    picture = np.random.default_rng(0).uniform(0, 255, (24, 32, 3)).astype(np.float32)
+    drawn = [recoloured(picture, np.random.default_rng(k)) for k in range(8)]
+    assert all(image.dtype == np.float32 and image.min() >= 0 and image.max() <= 255 for image in drawn)
+    assert min(np.abs(image - picture).mean() for image in drawn) > 1
+
+
+def test_only_as_many_people_as_pictures_have_are_trained_on():
+    _, targets = batch([make_sample(0, 3), make_sample(1, 1)], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    assert first_people(targets, 10).boxes.shape[1] == 3
+    two = first_people(targets, 2)
+    assert two.valid.tolist() == [[True, True], [True, False]]
+    assert torch.equal(two.keypoints, targets.keypoints[:, :2])
+    nobody = replace(targets, valid=targets.valid & False)
+    assert first_people(nobody, 10).valid.tolist() == [[False], [False]]

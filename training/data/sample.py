@@ -46,6 +46,18 @@ class Sample:
     """(P,) share of the person that is inside the picture and not hidden."""
 
 
+def without_people(image: np.ndarray, focal_px: float) -> Sample:
+    """A picture (H, W, 3) in which there is nobody."""
+
+    def none(*shape: int, dtype: type = np.float32) -> np.ndarray:
+        return np.zeros((0, *shape), dtype)
+
+    return Sample(
+        image, focal_px, none(55, 3), none(10), none(10), none(3), none(144, 3), none(144, dtype=bool), none(4),
+        none(4), none(4), none(4), none(),
+    )  # fmt: skip
+
+
 LABELS = tuple(f.name for f in fields(Sample) if f.name not in ("image", "focal_px"))
 
 

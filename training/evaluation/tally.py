@@ -49,6 +49,10 @@ class Tally:
     pictures: int = 0
     empty_pictures: int = 0
     false_alarms_there: int = 0
+    pictures_with_false_alarms: int = 0
+    """Of the empty ones."""
+    highest_false_score: float = 0.0
+    """In an empty picture, whatever the threshold."""
     boxes: list[coco.Compared] = field(default_factory=list)
     boxes_with_duplicates: list[coco.Compared] = field(default_factory=list)
     poses: list[coco.Compared] = field(default_factory=list)
@@ -75,6 +79,8 @@ def add_detections(tally: Tally, everybody: FramePeople, people: FramePeople, tr
             truth.ignored,
         )
     )  # fmt: skip
+    if not len(truth.boxes_xyxy_px) and len(people):
+        tally.highest_false_score = max(tally.highest_false_score, float(people.scores.max()))
     tally.people += int((~truth.ignored).sum())
     tally.pictures += 1
 
@@ -85,6 +91,7 @@ def add_matches(tally: Tally, people: FramePeople, truth: Truth, matches: Matche
     if not len(truth.boxes_xyxy_px):
         tally.empty_pictures += 1
         tally.false_alarms_there += matches.detection.false_alarms
+        tally.pictures_with_false_alarms += matches.detection.false_alarms > 0
     _add_points(tally, people, truth, matches)
     errors = [
         _add_person(tally, people, truth, int(n), int(m), family)
@@ -171,6 +178,8 @@ def summary(tally: Tally) -> dict[str, float | int]:
     return numbers | _errors(tally, detection) | {
         "person-free pictures": tally.empty_pictures,
         "false people in them": tally.false_alarms_there,
+        "of these with any": int(tally.pictures_with_false_alarms),
+        "highest false score": tally.highest_false_score,
     }  # fmt: skip
 
 

@@ -11,12 +11,13 @@ import numpy as np
 from aios_core.body.body_model import BodyModel
 from aios_core.body.joints import JOINTS_137_FROM_144
 from aios_core.errors import DataSetError
+from aios_core.media.image import IMAGE_SUFFIXES
 from training.data.humandata.augmentation import fitted, read_picture
 from training.data.humandata.columns import BODY_OF_53, PARTS_OF_53
 from training.data.humandata.dataset import Annotations, DataSet
 from training.data.humandata.kinds import Kind
 from training.data.humandata.landmarks import full_pose
-from training.data.sample import Sample, Shard, joints_px, list_shards, read_shard
+from training.data.sample import Sample, Shard, joints_px, list_shards, read_shard, without_people
 
 HARDLY_VISIBLE = 90.0
 """From this percentage of occlusion on people are ignored in evaluation (AGORA's isValid)."""
@@ -113,6 +114,27 @@ class HumanDataTruths:
         rgb = read_picture(annotations.image_path)
         annotations = fitted(annotations, (rgb.shape[1], rgb.shape[0]))
         return truth_of_annotations(annotations, rgb, self.body, self.absolute_hands)
+
+
+class EmptyTruths:
+    """The pictures of a folder, in the order of names, in none of which there is anybody.
+
+    Raises:
+        DataSetError: there are no pictures.
+    """
+
+    def __init__(self, folder: Path, count: int):
+        found = folder.iterdir() if folder.is_dir() else ()
+        self.paths = sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)[:count]
+        if not self.paths:
+            raise DataSetError(f"There are no pictures in {folder}.")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> Truth:
+        rgb = read_picture(self.paths[i])
+        return truth_of_sample(without_people(rgb, float(max(rgb.shape))), self.paths[i].name)
 
 
 def truth_of_sample(sample: Sample, name: str) -> Truth:

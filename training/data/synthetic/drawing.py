@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from training.data.synthetic import raster
-from training.data.synthetic.surroundings import irradiance, view
+from training.data.synthetic.surroundings import filling, irradiance, view
 
 SUPERSAMPLING = 2
 """Samples along each side of a pixel; also the resolution of the buffers that labels are read from."""
@@ -116,7 +116,7 @@ def _rasterise(
 def _background(camera: SceneCamera, setting: Setting, width: int, height: int) -> np.ndarray:
     """(H, W, 3) linear light."""
     if setting.is_flat:
-        image = cv2.resize(setting.panorama, (width, height), interpolation=cv2.INTER_CUBIC)
+        image = filling(setting.panorama, width, height)
     else:
         panorama_from_camera = setting.panorama_from_world @ camera.camera_from_world.T
         image = view(setting.panorama, width, height, camera.focal_px, panorama_from_camera)

@@ -25,10 +25,12 @@ from aios_core.errors import AiosError, OutputError
 from training.data.sample import Sample, joints_px, list_shards, read_shard, write_shard
 from training.data.synthetic.motion import load_motion
 from training.data.synthetic.people import TEXTURE_SIZE, dress, load_wardrobe
-from training.data.synthetic.scene import Stock, render_scene
+from training.data.synthetic.scene import Stock, render_empty, render_scene
 from training.data.synthetic.surroundings import load_surroundings, photographs
 
 SHARD = 1000
+EMPTY_SHARDS = 50_000
+"""Number of the first shard without people."""
 PEOPLE = 60
 """Dressed people a shard draws from."""
 LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12), (5, 11), (6, 12))
@@ -52,18 +54,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=_size, default=(384, 288), help="WIDTHxHEIGHT")
     parser.add_argument("--body", type=Path, help="body file (default: the open body)")
-    parser.add_argument("--poses", type=Path, required=True, help="folder of motion .npz files")
-    parser.add_argument("--backgrounds", type=Path, required=True, help="folder of equirectangular .jpg files")
+    parser.add_argument("--poses", type=Path, required=True, help="folder of motion files, see .retarget")
+    parser.add_argument(
+        "--backgrounds", type=Path, required=True, help="pictures without people, equirectangular or plain"
+    )
     parser.add_argument("--wardrobe", type=Path, help="folder of clothes, hair, shoes and textures")
+    parser.add_argument("--empty", action="store_true", help="only pictures without people, which cost little")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sheet", type=Path, help="also draw the first pictures with their labels to this file")
     options = parser.parse_args()
     materials = Materials(options.poses, options.backgrounds, options.wardrobe, options.body)
     try:
-        generate(options.out, options.count, options.seed, options.size, materials, options.workers)
+        generate(options.out, options.count, options.seed, options.size, materials, options.workers, options.empty)
         if options.sheet:
-            shard = read_shard(options.out, 0)
-            _write_picture(options.sheet, contact_sheet([shard.sample(i) for i in range(min(24, len(shard)))]))
+            shard = read_shard(options.out, EMPTY_SHARDS if options.empty else 0)
+            write_picture(options.sheet, contact_sheet([shard.sample(i) for i in range(min(24, len(shard)))]))
     except AiosError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -77,15 +82,20 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def generate(out: Path, count: int, seed: int, size: tuple[int, int], materials: Materials, workers: int = 1) -> None:
+def generate(
+    out: Path, count: int, seed: int, size: tuple[int, int], materials: Materials, workers: int = 1, empty: bool = False
+) -> None:
     """Render `count` pictures of a size (width, height) into shards of SHARD pictures in the folder `out`.
+
+    `empty`: without people; numbers of their shards start at EMPTY_SHARDS, so that one folder can hold both.
 
     Raises:
         AiosError: materials are missing or unreadable, or `out` cannot be written.
     """
     done = set(list_shards(out)) if out.is_dir() else set()
-    numbers = [number for number in range(-(-count // SHARD)) if number not in done]
-    jobs = [(out, number, min(SHARD, count - number * SHARD), seed, size, materials) for number in numbers]
+    first, counts = EMPTY_SHARDS if empty else 0, [min(SHARD, count - start) for start in range(0, count, SHARD)]
+    numbered = [(number, n) for number, n in enumerate(counts, first) if number not in done]
+    jobs = [(out, number, n, seed, size, materials) for number, n in numbered]
     if workers > 1:
         with ProcessPoolExecutor(workers) as pool:
             list(tqdm(pool.map(_write_one, *zip(*jobs, strict=True)), total=len(jobs), unit="shard"))
@@ -108,6 +118,8 @@ def make_samples(
     """The samples of one shard: the same seed and number give the same pictures."""
     rng = np.random.default_rng([seed, number])
     stock = load_stock(materials)
+    if number >= EMPTY_SHARDS:
+        return [render_empty(stock, *size, rng) for _ in range(count)]
     dressed = [dress(stock.body, stock.wardrobe, rng) for _ in range(people)]
     return [render_scene(replace(stock, people=dressed), *size, rng) for _ in range(count)]
 
@@ -155,7 +167,12 @@ def _with_labels(sample: Sample) -> np.ndarray:
     return tile
 
 
-def _write_picture(path: Path, image: np.ndarray) -> None:
+def write_picture(path: Path, image: np.ndarray) -> None:
+    """Write a picture (H, W, 3) RGB.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     if not cv2.imwrite(str(path), image[..., ::-1]):
         raise OutputError(f"Cannot write {path}.")
 

@@ -94,9 +94,19 @@ def sample_pose(motion: Motion, rng: np.random.Generator) -> np.ndarray:
     pose[[12, 15]] += rng.normal(0, 0.15, (2, 3))
     pose[1:22] += rng.normal(0, 0.03, (21, 3))
     for part, side in ((LEFT_HAND, 0), (RIGHT_HAND, 1)):
-        pose[part] = motion.hands[rng.integers(len(motion.hands)), side] * rng.uniform(0.3, 1.1)
+        pose[part] = sample_hand(motion.hands[:, side], rng)
     pose[JAW, 0] = max(0.0, rng.normal(0, 0.12))
     return mirrored_pose(pose) if rng.random() < 0.5 else pose
+
+
+def sample_hand(hands: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(15, 3) a hand between two of the captured ones (M, 15, 3), as a whole and a little more or less for each finger.
+
+    Fingers bend together (postural synergies; Santello et al. 1998), but not all alike.
+    """
+    first, second = (hands[rng.integers(len(hands))] * rng.uniform(0.3, 1.1) for _ in range(2))
+    share = (rng.random() + np.repeat(rng.normal(0, 0.2, 5), 3)).clip(0, 1)[:, None]
+    return first * (1 - share) + second * share
 
 
 def _frame(motion: Motion, rng: np.random.Generator) -> int:

@@ -1,4 +1,4 @@
-"""Things that stand or float about: boxes, ellipsoids and panels, in front of people or between them."""
+"""Things that stand or float about, before or between people, and things in their hands: boxes, ellipsoids, panels."""
 
 from __future__ import annotations
 
@@ -56,10 +56,26 @@ def random_object(
     else:
         depth = rng.uniform(1.5, 8)
         at = rng.uniform(-1, 1, 2) * half_view * depth
-    points, faces, uv = SHAPES[rng.integers(len(SHAPES))]
     size = np.exp(rng.normal(-1.9, 0.6, 3)) * (depth / 3) ** 0.5
-    placed = points * size @ axis_angle_to_rotmat(rng.normal(0, 0.7, 3)).T + np.array([*at, depth])
-    placed = placed.astype(np.float32)
+    return _thing(np.array([*at, depth]), size, axis_angle_to_rotmat(rng.normal(0, 0.7, 3)), textures, rng)
+
+
+def held_object(posed: Posed, textures: Sequence[int], rng: np.random.Generator) -> Mesh:
+    """A thing in one of somebody's hands: as small as a telephone, as long as a racket or as large as a bag."""
+    wrist, knuckle = ((20, 28), (21, 43))[rng.integers(2)]  # the middle finger's first joint
+    along = posed.joints[knuckle] - posed.joints[wrist]
+    palm = posed.joints[wrist] + along * rng.uniform(0.7, 1.1)
+    size = np.array([(0.04, 0.08, 0.01), (0.02, 0.35, 0.02), (0.09, 0.09, 0.09), (0.16, 0.2, 0.06)][rng.integers(4)])
+    rotation = axis_angle_to_rotmat(rng.normal(0, 1.5, 3))
+    # Held near its end, so that long things stick out of the hand.
+    return _thing(palm + rotation[:, 1] * size[1] * rng.uniform(-0.9, 0.9), size, rotation, textures, rng)
+
+
+def _thing(
+    place: np.ndarray, size: np.ndarray, rotation: np.ndarray, textures: Sequence[int], rng: np.random.Generator
+) -> Mesh:
+    points, faces, uv = SHAPES[rng.integers(len(SHAPES))]
+    placed = (points * size @ rotation.T + place).astype(np.float32)
     count = len(faces)
     return Mesh(
         points=placed,

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from aios_core.body.body_model import BodyModel
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
-from training.data.sample import Sample
-from training.data.synthetic.drawing import SceneCamera, Setting, develop, draw
+from training.data.sample import Sample, without_people
+from training.data.synthetic.drawing import Mesh, SceneCamera, Setting, develop, draw
 from training.data.synthetic.labels import label
 from training.data.synthetic.motion import Motion, sample_pose
-from training.data.synthetic.objects import random_object
+from training.data.synthetic.objects import held_object, random_object
 from training.data.synthetic.people import Person, Wardrobe
 from training.data.synthetic.posing import Posed, pelvis_height, pose_person
-from training.data.synthetic.surroundings import Surroundings, brightest_direction
+from training.data.synthetic.surroundings import Surroundings, brightest_direction, filling, goes_all_around, view
 
 PEOPLE_SHARES = [0.08, 0.24, 0.2, 0.15, 0.11, 0.08, 0.05, 0.04, 0.02, 0.02, 0.01]
 """Share of the pictures with 0, 1, 2 ... 10 people placed; those nobody can see are not labelled."""
 CLOSE_UP_SHARE = 0.22
+HOLDING_SHARE = 0.2
+"""Share of the people who have something in a hand."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,26 @@ class Stock:
     people: list[Person]
 
 
+@dataclass(frozen=True)
+class Scene:
+    """Who and what is seen by which camera under which light; meshes in camera space."""
+
+    camera: SceneCamera
+    people: list[Posed]
+    things: list[Mesh]
+    setting: Setting
+
+
 def render_scene(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Sample:
     """A random picture with 0 to 10 people and its labels."""
+    scene = compose(stock, width, height, rng)
+    meshes = [posed.mesh() for posed in scene.people] + scene.things
+    drawing = draw(meshes, stock.wardrobe.mips, scene.camera, scene.setting, width, height)
+    return label(develop(drawing.picture, rng), scene.people, drawing, scene.camera.focal_px)
+
+
+def compose(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Scene:
+    """A random scene with 0 to 10 people for a picture of a size in pixels."""
     count = int(rng.choice(len(PEOPLE_SHARES), p=PEOPLE_SHARES))
     camera, places = _camera_and_places(count, width, height, rng)
     people = [_person_at(stock, camera, place, yaw, rng) for place, yaw in places]
@@ -42,9 +63,50 @@ def render_scene(stock: Stock, width: int, height: int, rng: np.random.Generator
     half_view = np.array([width, height]) / 2 / camera.focal_px
     textures = stock.wardrobe.patterns
     things = [random_object(people, textures, half_view, rng) for _ in range(rng.poisson(0.7))]
-    meshes = [posed.mesh() for posed in people] + things
-    drawing = draw(meshes, stock.wardrobe.mips, camera, random_setting(stock, rng), width, height)
-    return label(develop(drawing.picture, rng), people, drawing, camera.focal_px)
+    things += [held_object(posed, textures, rng) for posed in people if rng.random() < HOLDING_SHARE]
+    return Scene(camera, people, things, random_setting(stock, rng))
+
+
+def render_empty(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Sample:
+    """A picture without people, much cheaper than a scene: surroundings seen at any angle, with cuttings of other
+    surroundings and patterns stuck on, some as tall and narrow as people are."""
+    panoramas = stock.surroundings.panoramas
+    focal = width / 2 / np.tan(np.radians(rng.uniform(45, 110)) / 2)
+    rotation = looking(rng.uniform(-np.pi, np.pi), rng.normal(0, 0.3), rng.normal(0, 0.15))
+    picture = panoramas[rng.integers(len(panoramas))]
+    is_around = goes_all_around(picture)
+    picture = view(picture, width, height, focal, rotation.T) if is_around else filling(picture, width, height)
+    for _ in range(rng.poisson(1.5)):
+        size = np.array([width, height]) * np.exp(rng.uniform(np.log(0.08), np.log(0.7), 2))
+        picture = _stuck_on(picture, _cutting(stock, rng), size, rng)
+    return without_people(develop((picture.astype(np.float32) / 255) ** 2, rng), float(focal))
+
+
+def _cutting(stock: Stock, rng: np.random.Generator) -> np.ndarray:
+    """(S, S, 3) uint8: a part of surroundings or a pattern."""
+    if rng.random() < 0.4:
+        return stock.wardrobe.mips[0][rng.choice(stock.wardrobe.patterns)][..., :3]
+    panorama = stock.surroundings.panoramas[rng.integers(len(stock.surroundings.panoramas))]
+    side = int(rng.integers(min(panorama.shape[:2]) // 8, min(panorama.shape[:2]) // 2))
+    y, x = rng.integers(panorama.shape[0] - side), rng.integers(panorama.shape[1] - side)
+    return panorama[y : y + side, x : x + side]
+
+
+def _stuck_on(picture: np.ndarray, cutting: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The picture with a cutting of a size (2,) in pixels on it: turned, an ellipse half of the time."""
+    height, width = picture.shape[:2]
+    side = cutting.shape[0]
+    angle = rng.normal(0, 0.4)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * (size / side)
+    shift = rng.random(2) * [width, height] - turn @ [side / 2, side / 2]
+    mask = np.full((side, side), 255, np.uint8)
+    if rng.random() < 0.5:
+        mask = cv2.circle(mask * 0, (side // 2, side // 2), side // 2, 255, -1)
+    matrix = np.column_stack([turn, shift]).astype(np.float32)
+    gains = rng.uniform(0.5, 1.1, 3)
+    on = cv2.warpAffine(cutting, matrix, (width, height), flags=cv2.INTER_AREA) * gains
+    share = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_LINEAR)[..., None] / 255
+    return (picture * (1 - share) + on * share).astype(np.uint8)
 
 
 def _camera_and_places(
@@ -105,9 +167,10 @@ def random_setting(stock: Stock, rng: np.random.Generator) -> Setting:
     surroundings = stock.surroundings
     number = int(rng.integers(len(surroundings.panoramas)))
     panorama_from_world = axis_angle_to_rotmat(np.array([0.0, rng.uniform(-np.pi, np.pi), 0.0]))
-    is_flat = rng.random() < 0.1
     image = surroundings.panoramas[number]
-    if is_flat:
+    has_pattern = rng.random() < 0.1
+    is_flat = has_pattern or not goes_all_around(image)
+    if has_pattern:
         image = stock.wardrobe.mips[0][rng.choice(stock.wardrobe.patterns)][..., :3]
     direction, colour = rng.normal(0, 1, 3), np.zeros(3)
     direction[1] = abs(direction[1]) + 0.3

@@ -1,4 +1,4 @@
-"""Backgrounds and their light: equirectangular pictures, seen through any camera, with matching irradiance."""
+"""Backgrounds and their light: equirectangular pictures, seen through any camera, or plain ones, with their light."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from aios_core.errors import FootageError
+from aios_core.media.image import IMAGE_SUFFIXES
 
 # Cosine-convolved real spherical harmonics (Ramamoorthi and Hanrahan 2001), basis order as in `raster.shade`.
 _BAND = np.array([np.pi, 2 * np.pi / 3, 2 * np.pi / 3, 2 * np.pi / 3, *[np.pi / 4] * 5])
@@ -17,24 +18,32 @@ _NORM = np.array([0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Pictures all around, without people."""
+    """Pictures without people."""
 
     panoramas: list[np.ndarray]
-    """(H, 2H, 3) uint8 RGB; the middle column looks along +z, columns to the right turn towards -x, Y up."""
+    """(H, W, 3) uint8 RGB. Those twice as wide as high go all around: the middle column looks along +z, columns to the
+    right turn towards -x, Y up. Others are plain pictures: they stand behind people whatever the camera does."""
     radiance: np.ndarray
-    """(N, 32, 64, 3) linear light of each panorama."""
+    """(N, 32, 64, 3) linear light of each picture; of plain ones as if they were stretched all around."""
     names: list[str]
 
 
+def goes_all_around(picture: np.ndarray) -> bool:
+    """Whether a picture (H, W, 3) is equirectangular, by its shape."""
+    height, width = picture.shape[:2]
+    return abs(width - 2 * height) <= 0.01 * width
+
+
 def load_surroundings(folder: Path) -> Surroundings:
-    """Every .jpg of a folder, with `light_probes.npz` beside them where there is one.
+    """Every picture of a folder, with `light_probes.npz` beside them where there is one.
 
     Raises:
         FootageError: there is none, or one cannot be read.
     """
-    paths = sorted(folder.glob("*.jpg"))
+    found = folder.iterdir() if folder.is_dir() else ()
+    paths = sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
-        raise FootageError(f"{folder} holds no surroundings (equirectangular .jpg pictures).")
+        raise FootageError(f"{folder} holds no surroundings (pictures, equirectangular or plain).")
     panoramas = [_read(path) for path in paths]
     small = [cv2.resize(p, (64, 32), interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for p in panoramas]
     radiance = np.stack(small) ** 2.2
@@ -54,11 +63,11 @@ def _read(path: Path) -> np.ndarray:
 
 
 def photographs(surroundings: Surroundings, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """A (size, size, 3) cutting of each panorama, for surfaces of things and prints of clothes."""
+    """A (size, size, 3) cutting of each picture, for surfaces of things and prints of clothes."""
     cuttings = []
     for panorama in surroundings.panoramas:
         rows, columns = panorama.shape[:2]
-        side = int(rng.integers(rows // 8, rows // 2))
+        side = int(rng.integers(min(rows, columns) // 8, min(rows, columns) // 2))
         x, y = rng.integers(columns - side), rng.integers(rows // 4, rows - side)
         cuttings.append(cv2.resize(panorama[y : y + side, x : x + side], (size, size)))
     return cuttings
@@ -82,6 +91,16 @@ def view(panorama: np.ndarray, width: int, height: int, focal: float, world_from
     u = (0.5 - np.arctan2(rays[..., 0], rays[..., 2]) / (2 * np.pi)) * columns - 0.5
     v = (0.5 - np.arcsin(np.clip(rays[..., 1], -1, 1)) / np.pi) * rows - 0.5
     return cv2.remap(panorama, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+
+
+def filling(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(height, width, 3): the middle of a picture (H, W, 3), as large as fits."""
+    rows, columns = picture.shape[:2]
+    zoom = max(width / columns, height / rows)
+    size = max(round(columns * zoom), width), max(round(rows * zoom), height)
+    resized = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA)
+    x, y = (size[0] - width) // 2, (size[1] - height) // 2
+    return resized[y : y + height, x : x + width]
 
 
 def irradiance(radiance: np.ndarray, camera_from_world: np.ndarray) -> np.ndarray:
