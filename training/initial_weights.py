@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,12 +16,18 @@ BACKBONE = "backbone.0.body."
 
 
 def load_all(network: AiOS, path: Path) -> None:
-    """Put the weights at `path` into the network.
+    """Put the weights at `path` into the network. Of more classes than the network has, the last ones are taken: a
+    person's is the last.
 
     Raises:
         CheckpointError: the file cannot be read, or does not fit in full.
     """
-    load_weights(network, load_checkpoint(path))
+    checkpoint = load_checkpoint(path)
+    classes = network.config.classes
+    tensors = {
+        name: tensor[-classes:] if "class_embed" in name else tensor for name, tensor in checkpoint.state_dict.items()
+    }
+    load_weights(network, replace(checkpoint, state_dict=tensors))
 
 
 def load_what_fits(network: AiOS, path: Path) -> str:

@@ -32,6 +32,15 @@ def test_weights_fit_in_full_or_are_refused_and_parts_of_them_are_taken_on_reque
     assert torch.equal(other.label_enc.weight, source.label_enc.weight)
 
 
+def test_a_network_of_one_class_starts_from_the_persons_of_two(tmp_path):
+    source, network = AiOS(replace(SMALL, classes=2)), AiOS(replace(SMALL, classes=1))
+    with torch.no_grad():
+        source.heads.class_embed[0].weight.normal_()
+    load_all(network, save_weights(source, tmp_path / "two.safetensors", fp16=False))
+    assert torch.equal(network.heads.class_embed[0].weight, source.heads.class_embed[0].weight[1:])
+    assert torch.equal(network.backbone.conv1.weight, source.backbone.conv1.weight)
+
+
 def test_a_resnet_of_torchvisions_names_becomes_the_backbone(tmp_path):
     source, network = AiOS(SMALL), AiOS(SMALL)
     torch.save(source.backbone.state_dict() | {"fc.weight": torch.zeros(3, 3)}, tmp_path / "resnet.pth")

@@ -25,11 +25,14 @@ GROUND = 60.0
 
 @dataclass
 class Renderer:
-    """Settings, and the textures that have been given to Blender already."""
+    """Settings, and the textures that have been given to Blender already. Starts from Blender's factory settings."""
 
     wardrobe: Wardrobe
     samples: int = 24
     images: dict[int, bpy.types.Image] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
 
     def render(self, scene: Scene, width: int, height: int, seed: int, path: Path) -> np.ndarray:
         """The picture (H, W, 3) uint8; `path` is a .png that is written on the way. The same seed, the same picture."""
