@@ -138,7 +138,7 @@ class Watcher(torch.nn.Module):
         super().__init__()
         self.batch, self.patience, self.calls, self.waited_in_vain = batch, patience, 0, 0
 
-    def forward(self, images, padding_mask):
+    def forward(self, images, padding_mask, least_score=0.0):
         self.calls += 1
         deadline = time.monotonic() + self.patience
         while FakeFootage.read < self.batch * (self.calls + 1) and time.monotonic() < deadline:
@@ -170,7 +170,7 @@ def test_the_next_frames_are_read_while_the_network_looks():
 
 def test_an_error_of_the_network_ends_the_reading():
     footage, network, config = fake_line(count=1000, batch=2)
-    network.model.forward = lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory"))
+    network.model.forward = lambda *_, **__: (_ for _ in ()).throw(RuntimeError("out of memory"))
     with pytest.raises(RuntimeError, match="out of memory"):
         list(people_of(footage, network, config, 0.3))
     assert FakeFootage.read < 20
