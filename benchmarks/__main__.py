@@ -6,7 +6,7 @@ import time
 
 from benchmarks.tables import machine, parser, show
 
-MODULES = ("network", "onnx", "fast", "line", "start", "growth", "skinning", "blender_build")
+MODULES = ("network", "onnx", "line", "start", "growth", "skinning", "blender_build")
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ class NoTime(nn.Module):
         self.config = network.config
         self.answer: Predictions = network.model(images, no_padding(images))
 
-    def forward(self, images: torch.Tensor, padding_mask: torch.Tensor) -> Predictions:
+    def forward(self, images: torch.Tensor, padding_mask: torch.Tensor, least_score: float = 0.0) -> Predictions:
         """The answer to other pictures."""
         return self.answer
 

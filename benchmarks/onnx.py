@@ -60,20 +60,27 @@ def measured(name: str, model: AiOS, size: tuple[int, int], batches: tuple[int, 
     return found
 
 
-def rows(threads: int, repeats: int) -> list[Row]:
+def rows(threads: int, repeats: int, with_aios: bool) -> list[Row]:
     """The table: `open` at its working resolution, one and four pictures at a time, and `aios` at 400x666."""
     torch.set_num_threads(threads)
     size = OPEN.long_side, OPEN.short_side
     found = measured("open", build_model("open").for_inference(), size, (1, 4), threads, 4 * repeats)
-    return found + measured("aios", AiOS(AIOS).for_inference(), (666, 400), (1,), threads, max(repeats // 2, 1))
+    return (
+        found
+        if not with_aios
+        else found + measured("aios", AiOS(AIOS).for_inference(), (666, 400), (1,), threads, max(repeats // 2, 1))
+    )
 
 
 def main() -> None:
     """Measure and print."""
     options = parser(__doc__)
     options.add_argument("--repeats", type=int, default=4)
+    options.add_argument(
+        "--with-aios", action="store_true", help="also the published network, which takes a minute more"
+    )
     chosen = options.parse_args()
-    show("onnx", rows(chosen.threads, chosen.repeats), chosen.write)
+    show("onnx", rows(chosen.threads, chosen.repeats, chosen.with_aios), chosen.write)
 
 
 if __name__ == "__main__":
