@@ -51,6 +51,7 @@ extension: $(VENV)/ready
 	$(BIN)/python tools/build_extension.py --output dist
 
 bench: $(VENV)/ready
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 # The trackers that ours is compared with need numpy 2, bpy 4.5 needs numpy 1: they get an environment of their own.

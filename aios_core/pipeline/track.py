@@ -11,6 +11,7 @@ People who come close may be confused, so numbers are new after every encounter.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,9 +94,9 @@ class Fragment:
     """The number that the tracker believes is the same person, before an encounter; 0 = none."""
     met: frozenset[int] = frozenset()
     """Numbers in that encounter."""
-    shared: dict[int, int] = field(default_factory=dict)
+    shared: Counter[int] = field(default_factory=Counter)
     """Number of frames in which another number was seen on the same body, ..."""
-    together: dict[int, int] = field(default_factory=dict)
+    together: Counter[int] = field(default_factory=Counter)
     """... and in which both were seen at all."""
 
 
@@ -170,7 +171,7 @@ class Tracker:
                 self._encounters.append(rest)
 
     def _sum_up(self, sights: list[_Seen], shared: np.ndarray) -> None:
-        close = set().union(*self._encounters)
+        close, ids = set().union(*self._encounters), [sight.id for sight in sights]
         for i, sight in enumerate(sights):
             fragment = self.fragments.setdefault(sight.id, Fragment(sight, sight))
             fragment.last = sight
@@ -180,10 +181,8 @@ class Tracker:
                     fragment.looks[name].add(value, sight.time)
             if sight.time - fragment.first.time <= 2 * VELOCITY_SECONDS:
                 fragment.first_velocity = sight.velocity
-            for k, other in enumerate(sights):
-                if k != i:
-                    fragment.together[other.id] = fragment.together.get(other.id, 0) + 1
-                    fragment.shared[other.id] = fragment.shared.get(other.id, 0) + int(shared[i, k])
+            fragment.together.update(ids[:i] + ids[i + 1 :])
+            fragment.shared.update(ids[k] for k in np.flatnonzero(shared[i]) if k != i)
 
     def _learn(self, before: list[_Seen], now: list[_Seen]) -> None:
         """Take in how much people differ from frame to frame."""
