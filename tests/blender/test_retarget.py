@@ -484,7 +484,8 @@ def test_mistakes_are_one_sentence_exit_code_two_and_no_file(files, tmp_path, ca
     clip, rig = files
     output = tmp_path / "out.blend"
     assert main(["retarget", str(clip), "--to", str(rig), "-o", str(output), *wrong]) == 2
-    said = capsys.readouterr().err
+    # Blender 5.0's own Rigify complains on loading a file once it has been switched off.
+    said = capsys.readouterr().err.split("aios: ", 1)[1]
     assert message in said and len(said.strip().splitlines()) == 1
     assert not output.exists()
 
