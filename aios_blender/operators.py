@@ -14,6 +14,7 @@ from aios_core.errors import AiosError
 from .footage import PICTURES, VIDEOS, clip_in_editor, footage_of, sequence_fps_of, start_frame_of
 from .jobs import cancel, finish_early, is_busy, is_capturing, start
 from .people import chosen_body
+from .polls import is_idle, is_in_object_mode, is_there
 from .preferences import preferences, runtime_python
 from .refining import refine_options
 from .scene import SceneSettings
@@ -50,10 +51,7 @@ class AIOS_OT_import_mocap(bpy.types.Operator, ImportHelper):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Building needs object mode."""
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Switch to object mode first")
-            return False
-        return True
+        return is_in_object_mode(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Build the scene."""
@@ -83,15 +81,7 @@ class AIOS_OT_capture(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """One capture at a time, and only with footage."""
-        if is_busy():
-            cls.poll_message_set("Something is running: wait for it or cancel it")
-            return False
-        try:
-            footage_of(context.scene.aios, context.scene)
-        except AiosError as error:
-            cls.poll_message_set(str(error))
-            return False
-        return True
+        return is_idle(cls) and is_there(cls, footage_of, context.scene.aios, context.scene)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Start the worker process."""

@@ -11,6 +11,7 @@ from aios_core.body.files import load_body, open_body
 from aios_core.errors import AiosError
 from aios_core.tracks import delete_track, merge_tracks, rename_track, split_track
 
+from .polls import is_in_object_mode, is_there
 from .preferences import preferences
 from .scene.armature import key_rest_pose
 from .take import MARKED, armatures_of, edit, frame_of_mocap, person_collections, take_of
@@ -43,15 +44,7 @@ class _PersonOperator:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """In object mode with a person active."""
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Switch to object mode first")
-            return False
-        try:
-            active_person(context)
-        except AiosError as error:
-            cls.poll_message_set(str(error))
-            return False
-        return True
+        return is_in_object_mode(cls, context) and is_there(cls, active_person, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Change the take and build it again."""

@@ -9,6 +9,7 @@ import bpy
 from aios_core.errors import AiosError
 
 from .people import chosen_body
+from .polls import is_in_object_mode
 from .scene import GRAPH
 from .take import MARKED, MOCAP, armature_of, armatures_of, build_people, hide, person_collections, take_in, take_of
 
@@ -58,10 +59,7 @@ class AIOS_OT_select_person(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Selecting needs object mode."""
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Switch to object mode first")
-            return False
-        return True
+        return is_in_object_mode(cls, context)
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Make their armature the active object."""
@@ -82,10 +80,7 @@ class _RowOperator:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Building needs object mode."""
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Switch to object mode first")
-            return False
-        return True
+        return is_in_object_mode(cls, context)
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Change the person."""

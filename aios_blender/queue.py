@@ -13,8 +13,9 @@ from aios_core.errors import AiosError
 
 from .flamenco import job_of, submit
 from .footage import PICTURES, VIDEOS, footage_of, sequence_fps_of, start_frame_of
-from .jobs import is_busy, start
+from .jobs import start
 from .operators import build_captured, capture_command, capture_options, thumbnail_of, wanted_of
+from .polls import is_idle, is_there
 from .properties import copy_settings
 from .scene import SceneSettings
 
@@ -83,12 +84,7 @@ class AIOS_OT_queue_clip(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """With footage."""
-        try:
-            footage_of(context.scene.aios, context.scene)
-        except AiosError as error:
-            cls.poll_message_set(str(error))
-            return False
-        return True
+        return is_there(cls, footage_of, context.scene.aios, context.scene)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Add one clip."""
@@ -180,8 +176,7 @@ class AIOS_OT_run_queue(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """With waiting clips, while nothing runs."""
-        if is_busy():
-            cls.poll_message_set("Something is running: wait for it or cancel it")
+        if not is_idle(cls):
             return False
         if not waiting(context.scene):
             cls.poll_message_set("No clip is waiting")

@@ -12,8 +12,9 @@ from aios_core.camera_path import save_camera_path
 from aios_core.client import Job, refine_command
 from aios_core.errors import AiosError
 
-from .jobs import is_busy, start
+from .jobs import start
 from .people import active_person, chosen_body
+from .polls import is_idle, is_there
 from .preferences import runtime_python
 from .take import MOCAP, SHAPES, camera_path, known_shapes, next_path, rebuild, take_in, take_of, take_times
 
@@ -26,15 +27,7 @@ class _RefineOperator:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """With a take, while nothing else runs."""
-        if is_busy():
-            cls.poll_message_set("Something is running: wait for it or cancel it")
-            return False
-        try:
-            take_of(context.active_object)
-        except AiosError as error:
-            cls.poll_message_set(str(error))
-            return False
-        return True
+        return is_idle(cls) and is_there(cls, take_of, context.active_object)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Start the worker process; the take is built again when it is done."""

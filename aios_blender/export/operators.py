@@ -7,6 +7,7 @@ from bpy_extras.io_utils import ExportHelper
 
 from aios_core.errors import AiosError
 
+from ..polls import is_in_object_mode
 from . import SUFFIXES, ExportSettings, export_people
 from .fbx import PRESETS
 from .people import built_people, selected_people
@@ -44,10 +45,7 @@ class AIOS_OT_export_people(bpy.types.Operator, ExportHelper):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Exporting needs object mode."""
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Switch to object mode first")
-            return False
-        return True
+        return is_in_object_mode(cls, context)
 
     def check(self, _context: bpy.types.Context) -> bool:
         """The file's name follows the format."""

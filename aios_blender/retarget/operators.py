@@ -11,6 +11,7 @@ from aios_core.errors import AiosError
 
 from ..export.people import person_of
 from ..people import active_person
+from ..polls import is_in_object_mode, is_there
 from . import RetargetSettings, retarget
 from .bone_map import choose_map, missing_joints, save_bone_map
 from .source import performance_of_person
@@ -55,18 +56,12 @@ class AIOS_OT_retarget(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """In object mode, with a person and a rig."""
-        if context.mode != "OBJECT":
-            cls.poll_message_set("Switch to object mode first")
+        if not is_in_object_mode(cls, context):
             return False
         if context.scene.aios_retarget.rig is None:
             cls.poll_message_set("Choose the rig first")
             return False
-        try:
-            active_person(context)
-        except AiosError as error:
-            cls.poll_message_set(str(error))
-            return False
-        return True
+        return is_there(cls, active_person, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Bake."""

@@ -7,14 +7,14 @@ import bpy
 from aios_core.client import Job, doctor_command
 from aios_core.errors import AiosError
 
-from ..jobs import is_busy, start
+from ..jobs import start
+from ..polls import is_idle
 from ..preferences import preferences, runtime_python
 from . import LOG, NOT_SET_UP, remove_runtime, runtime_folder, setup_command, show_state
 
 
-def _is_idle(cls: type) -> bool:
-    if is_busy():
-        cls.poll_message_set("Something is running: wait for it or cancel it")
+def _may_change(cls: type) -> bool:
+    if not is_idle(cls):
         return False
     if preferences() is None:
         cls.poll_message_set("Only for the installed extension")
@@ -32,7 +32,7 @@ class AIOS_OT_setup_runtime(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         """With leave to use the network, or a folder to install from."""
         del context
-        if not _is_idle(cls):
+        if not _may_change(cls):
             return False
         if not (bpy.app.online_access or preferences().wheels_folder):
             cls.poll_message_set("Allow Online Access in Preferences > System, or choose a folder of packages below")
@@ -63,7 +63,7 @@ class AIOS_OT_remove_runtime(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """When there is one and nothing runs in it."""
-        if not _is_idle(cls):
+        if not _may_change(cls):
             return False
         if context.window_manager.aios_job.runtime == NOT_SET_UP:
             cls.poll_message_set("There is no runtime")
@@ -95,7 +95,7 @@ class AIOS_OT_check_setup(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """With something to start, while nothing runs."""
-        if not _is_idle(cls):
+        if not _may_change(cls):
             return False
         if not (context.window_manager.aios_job.has_runtime or preferences().python):
             cls.poll_message_set("Set up the runtime or choose an existing Python first")

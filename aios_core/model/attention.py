@@ -8,6 +8,7 @@ see the box tokens of everybody, in one softmax (paper section 3.4). It never bu
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -86,11 +87,13 @@ class DeformableAttention(nn.Module):
         shape = (*query.shape[:2], self.heads, self.levels, self.points)
         weights = self.attention_weights(query).to(references.dtype)
         weights = weights.unflatten(-1, (self.heads, -1)).softmax(-1).view(shape)
-        sizes = [size for height, width in shapes for size in (width, height)]
-        x, y = (self._places(query, references, axis, sizes[axis::2]).view(shape) for axis in (0, 1))
+        heights, widths = zip(*shapes, strict=True)
+        x, y = (
+            self._places(query, references, axis, sizes).view(shape) for axis, sizes in enumerate((widths, heights))
+        )
         return self.output_proj(sample(x, y, weights).flatten(2))
 
-    def _places(self, query: Tensor, references: Tensor, axis: int, sizes: list[int]) -> Tensor:
+    def _places(self, query: Tensor, references: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
         """(B, N, heads, levels * K) where each query looks along an axis (0 = x), in pixels of each level.
 
         The offsets of both axes take turns in the published layer; along one they lie side by side.
@@ -105,7 +108,7 @@ class DeformableAttention(nn.Module):
             centers, offsets, self._by_point(references[..., 2 + axis], sizes), value=0.5 / self.points
         )
 
-    def _by_point(self, fractions: Tensor, sizes: list[int]) -> Tensor:
+    def _by_point(self, fractions: Tensor, sizes: Sequence[int]) -> Tensor:
         """(B, N, 1, levels * K) fractions (B, N, levels) of each level's size in pixels, the same for all points."""
         pixels = torch.stack([fractions[..., level] * size for level, size in enumerate(sizes)], dim=-1)
         # Not dim=-1: torch 2.13's ONNX exporter adds the rank to it in place, in a constant that others share too.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from aios_core.config import ModelConfig
+from aios_core.media.image import resized
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
@@ -39,9 +39,7 @@ def resize(rgb: np.ndarray, width: int, height: int, antialias: bool) -> np.ndar
             x' = x width / W in pixel indices, as the published model does it: dark beyond the last pixel.
     """
     if antialias:
-        shrinks = width < rgb.shape[1]
-        resized = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return resized.astype(np.float32)
+        return resized(rgb, width, height).astype(np.float32)
     return sample(torch.from_numpy(np.ascontiguousarray(rgb)), width, height).numpy()
 
 
