@@ -163,8 +163,8 @@ class CaptureConfig:
     dropped. docs/fast.md says what is lost."""
     precision: str = "float32"
     """Of the network's matrix products: 'float32', or 'bfloat16' or 'float16' on devices that are faster at those."""
-    batch: int = 4
-    """Frames a forward pass takes."""
+    batch: int | None = None
+    """Frames a forward pass takes; None = as many as the device works through fastest, by the size of the pictures."""
     memory_seconds: float = 0.7
     """How long somebody who is not seen is waited for before the track ends."""
     refine: RefineConfig = RefineConfig()

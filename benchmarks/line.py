@@ -71,6 +71,11 @@ class NoTime(nn.Module):
         return self.answer
 
 
+def with_batch(config: CaptureConfig, network: Network, footage: Footage) -> CaptureConfig:
+    """With the batch that a capture of this footage takes."""
+    return replace(config, batch=config.batch or network.frames_at_once(network.picture_size(footage)))
+
+
 def no_padding(images: torch.Tensor) -> torch.Tensor:
     """(B, H, W) of a batch of pictures that are all of one size."""
     return torch.zeros(len(images), *images.shape[2:], dtype=torch.bool)
@@ -114,6 +119,7 @@ def turns_one_by_one(footage: Footage, network: Network, config: CaptureConfig) 
 def race(path: Path, config: CaptureConfig) -> Race:
     """The three ways through the clip at `path`, taking turns until it ends."""
     network, footage = load_network(config, open_body()), open_footage(path)
+    config = with_batch(config, network, footage)
     ways = [
         turns_alone(network, first_batch(footage, network, config.batch)),
         turns_of_line(footage, network, config),
@@ -147,9 +153,10 @@ def seconds_behind(path: Path) -> float:
 def seconds_without_network(path: Path) -> float:
     """Seconds a frame of the line with a network that takes no time."""
     network, footage = load_network(CONFIG, open_body()), open_footage(path)
-    network = replace(network, model=NoTime(network, first_batch(footage, network, CONFIG.batch)))
+    config = with_batch(CONFIG, network, footage)
+    network = replace(network, model=NoTime(network, first_batch(footage, network, config.batch)))
     begun = time.perf_counter()
-    count = sum(1 for _ in turns_of_line(footage, network, CONFIG))
+    count = sum(1 for _ in turns_of_line(footage, network, config))
     return (time.perf_counter() - begun) / count
 
 

@@ -69,8 +69,12 @@ class TrainConfig(RunConfig):
     """Size of training pictures, pixels."""
     max_zoom: float = 1.8
     """Pictures are cropped by up to this factor over showing all of them."""
-    trunk_rate: float = 1.2e-3
+    matrix_rate: float = 1.2e-3
+    """Learning rate of what Muon trains: the matrices and filters inside the network;"""
+    trunk_rate: float = 6e-4
+    """of the rest of the trunk,"""
     transformer_rate: float = 4e-4
+    """and of everything else."""
     weight_decay: float = 0.02
     warmup_steps: int = 200
     decay_from: float = 0.65

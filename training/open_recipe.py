@@ -25,6 +25,9 @@ from training.losses import decoder_losses
 from training.recipe import Randomness, Recipe
 from training.targets import Targets, batch, first_people
 
+NARROWEST_MATRIX = 16
+"""Rows and columns of a matrix that Muon trains."""
+
 
 @dataclass(frozen=True)
 class OpenBatch:
@@ -80,10 +83,20 @@ class OpenRecipe(Recipe):
         terms = found.terms | {f"copies_{k}": v for k, v in copied.terms.items() if k in ("box", "keypoints")}
         return total, terms | {"encoder": dense.detach(), "heatmap": heat.detach()}
 
-    def base_rate(self, name: str) -> float:
-        """One rate for the trunk and one for the rest; offsets at three tenths."""
+    def base_rate(self, name: str, parameter: nn.Parameter) -> float:
+        """One rate for the matrices that Muon trains, one for what is left of the trunk and one for the rest; offsets
+        at three tenths."""
+        if self.uses_muon(name, parameter):
+            return self.config.matrix_rate
         rate = self.config.trunk_rate if name.startswith(("backbone", "heatmap")) else self.config.transformer_rate
         return rate * 0.3 if "sampling_offsets" in name else rate
+
+    def uses_muon(self, name: str, parameter: nn.Parameter) -> bool:
+        """The matrices and filters inside the network: not what enters or leaves it, nor the widest heads, for which
+        Muon takes too long."""
+        if parameter.ndim < 2 or min(parameter.flatten(1).shape) < NARROWEST_MATRIX:
+            return False
+        return not any(part in name for part in ("smpl_", "tables", "label_enc", "query_content", "sampling_offsets"))
 
     def weight_decay(self, parameter: nn.Parameter) -> float:
         """None on vectors."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from aios_core.model.aios import AiOS
 from training.config import RunConfig
+from training.muon import MuonAdamW
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Recipe(nn.Module, ABC):
         """The loss, and its terms as they are to be logged, detached."""
 
     @abstractmethod
-    def base_rate(self, name: str) -> float:
+    def base_rate(self, name: str, parameter: nn.Parameter) -> float:
         """Learning rate of a parameter, before any schedule."""
 
     @abstractmethod
@@ -60,19 +61,27 @@ class Recipe(nn.Module, ABC):
         """Whether the recipe itself ends before this step."""
         return False
 
+    def uses_muon(self, name: str, parameter: nn.Parameter) -> bool:
+        """Whether Muon trains a parameter, and not AdamW."""
+        return False
+
     betas: tuple[float, float] = (0.9, 0.999)
     """Of AdamW."""
 
-    def optimizer(self) -> torch.optim.AdamW:
-        """AdamW over all trained parameters, in groups of one rate and decay."""
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    def optimizer(self) -> MuonAdamW:
+        """AdamW, or Muon where the recipe says so, over all trained parameters, in groups of one rate and decay."""
+        groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
                 name = name.removeprefix("network.")
-                rate = self.base_rate(name) * rate_factor(name, self.config.rate_factors)
-                groups.setdefault((rate, self.weight_decay(parameter)), []).append(parameter)
-        return torch.optim.AdamW(
-            [{"params": p, "lr": rate, "base": rate, "weight_decay": decay} for (rate, decay), p in groups.items()],
+                rate = self.base_rate(name, parameter) * rate_factor(name, self.config.rate_factors)
+                key = rate, self.weight_decay(parameter), self.uses_muon(name, parameter)
+                groups.setdefault(key, []).append(parameter)
+        return MuonAdamW(
+            [
+                {"params": parameters, "lr": rate, "base": rate, "weight_decay": decay, "muon": muon}
+                for (rate, decay, muon), parameters in groups.items()
+            ],
             betas=self.betas,
         )
 

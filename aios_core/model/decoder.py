@@ -83,6 +83,13 @@ class DecoderLayer(nn.Module):
         return [part.unflatten(1, tuple(shape[1:])) for part, shape in zip(parts, shapes, strict=True)]
 
 
+def _sizes(count: int) -> nn.Embedding:
+    """Logits of widths and heights."""
+    table = nn.Embedding(count, 2)
+    nn.init.xavier_uniform_(table.weight)
+    return table
+
+
 class Decoder(nn.Module):
     """Six layers in three stages; `tables` holds what new tokens add to the content they grow from."""
 
@@ -94,14 +101,14 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.ref_point_head = MLP(2 * dim, dim, dim)
         self.tables = nn.ModuleDict()
+        # Contents start as large as what they are added to: by them alone the tokens of one box differ, and with smaller
+        # ones a network learns left from right much later (training/LOG.md).
         for part in PARTS:
             if part is not BODY:
                 self.tables[part.box_content] = nn.Embedding(1, dim)
-                self.tables[part.box_size] = nn.Embedding(1, 2)
+                self.tables[part.box_size] = _sizes(1)
             self.tables[part.point_content] = nn.Embedding(part.points, dim)
-            self.tables[part.point_size] = nn.Embedding(part.points, 2)
-        for table in self.tables.values():
-            nn.init.xavier_uniform_(table.weight)
+            self.tables[part.point_size] = _sizes(part.points)
 
     def forward(
         self,

@@ -177,9 +177,10 @@ def people_of(
     Threads decode and shrink the frames ahead. A GPU is already at work on a batch when the one before is read.
     """
     size = network.picture_size(footage)
-    frames = footage.frames(size if network.config.antialias else None, 2 * config.batch)
+    count = config.batch or network.frames_at_once(size)
+    frames = footage.frames(size if network.config.antialias else None, 2 * count)
     with closing(frames):
-        batches = iter(lambda: list(islice(frames, config.batch)), [])
+        batches = iter(lambda: list(islice(frames, count)), [])
         begun = ((batch, start_looking(network, batch, size)) for batch in batches)
         for batch, looking in _one_ahead(begun):
             yield from zip(batch, people_in(looking, network, footage, config, threshold), strict=True)

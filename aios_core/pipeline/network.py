@@ -22,6 +22,9 @@ LEAST_SCALE, MOST_SCALE = 0.25, 4.0
 """Factors on the size of the training's pictures."""
 FAST_SCALE = 0.7
 """Further factor of fast captures: half the pixels."""
+PIXELS_AT_ONCE = {"cpu": 1_100_000, "cuda": 17_600_000, "mps": 4_400_000}
+"""Of a batch: enough to keep the device busy, not so many that the memory they take is felt."""
+MOST_FRAMES_AT_ONCE = 16
 PRECISIONS = ("float32", "bfloat16", "float16")
 HOPELESS_SHARE = 0.3
 """In fast captures, queries that score less than this share of the threshold after the box stage are dropped: of the
@@ -50,6 +53,11 @@ class Network:
     def picture_size(self, footage: Footage) -> tuple[int, int]:
         """(width, height) at which the model looks at footage."""
         return resize_size(footage.width, footage.height, self.config.short_side, self.config.long_side)
+
+    def frames_at_once(self, size: tuple[int, int]) -> int:
+        """How many pictures of (width, height) `size` make a good batch: small ones are worth more of them."""
+        pixels = PIXELS_AT_ONCE.get(self.device.type, PIXELS_AT_ONCE["cpu"])
+        return min(max(pixels // (size[0] * size[1]), 1), MOST_FRAMES_AT_ONCE)
 
 
 @dataclass(frozen=True)

@@ -174,3 +174,17 @@ def test_an_error_of_the_network_ends_the_reading():
     with pytest.raises(RuntimeError, match="out of memory"):
         list(people_of(footage, network, config, 0.3))
     assert FakeFootage.read < 20
+
+
+def test_small_pictures_are_looked_at_together_and_large_ones_alone():
+    _, network, config = fake_line(count=1, batch=1)
+    assert network.frames_at_once((341, 192)) == 16
+    assert network.frames_at_once((1333, 800)) == network.frames_at_once((4000, 3000)) == 1
+    on_gpu = replace(network, device=torch.device("cuda"))
+    assert on_gpu.frames_at_once((1333, 800)) == 16
+
+
+def test_a_capture_that_names_no_batch_takes_the_networks():
+    footage, network, config = fake_line(count=40, batch=16)
+    assert len(list(people_of(footage, network, replace(config, batch=None), 0.3))) == 40
+    assert network.model.calls == 3

@@ -176,10 +176,13 @@ def test_the_same_seed_gives_the_same_pictures(materials, samples):
     assert not np.array_equal(samples[0].image, different[0].image)
 
 
-def test_pictures_without_people_have_shards_of_their_own(materials, tmp_path):
-    generate.generate(tmp_path, 3, 1, (WIDTH, HEIGHT), materials)
-    generate.generate(tmp_path, 2, 1, (WIDTH, HEIGHT), materials, empty=True)
-    assert list_shards(tmp_path) == [0, generate.EMPTY_SHARDS]
+def test_every_kind_of_pictures_has_shards_of_its_own(materials, tmp_path):
+    generate.generate(tmp_path, 12, 1, (WIDTH, HEIGHT), materials)
+    generate.generate(tmp_path, 12, 1, (WIDTH, HEIGHT), materials, kind="crowded")
+    generate.generate(tmp_path, 2, 1, (WIDTH, HEIGHT), materials, kind="empty")
+    assert list_shards(tmp_path) == [0, generate.CROWDED_SHARDS, generate.EMPTY_SHARDS]
+    counts = [read_shard(tmp_path, number).labels["counts"] for number in (0, generate.CROWDED_SHARDS)]
+    assert counts[1].sum() > 1.2 * counts[0].sum(), counts
     shard = read_shard(tmp_path, generate.EMPTY_SHARDS)
     assert len(shard) == 2 and not shard.labels["counts"].any()
     assert shard.sample(0).joints.shape == (0, 144, 3)

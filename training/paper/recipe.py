@@ -135,7 +135,7 @@ class PaperRecipe(Recipe):
         )  # fmt: skip
         return losses.total, losses.terms
 
-    def base_rate(self, name: str) -> float:
+    def base_rate(self, name: str, parameter: nn.Parameter) -> float:
         return self.config.backbone_rate if name.startswith("backbone") else self.config.rate
 
     def weight_decay(self, parameter: nn.Parameter) -> float:

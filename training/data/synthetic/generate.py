@@ -25,12 +25,16 @@ from aios_core.errors import AiosError, OutputError
 from training.data.sample import Sample, joints_px, list_shards, read_shard, write_shard
 from training.data.synthetic.motion import load_motion
 from training.data.synthetic.people import TEXTURE_SIZE, dress, load_wardrobe
-from training.data.synthetic.scene import Stock, render_empty, render_scene
+from training.data.synthetic.scene import CROWDED_SHARES, PEOPLE_SHARES, Stock, render_empty, render_scene
 from training.data.synthetic.surroundings import load_surroundings, photographs
 
 SHARD = 1000
+CROWDED_SHARDS = 20_000
+"""Number of the first shard of crowded pictures ..."""
 EMPTY_SHARDS = 50_000
-"""Number of the first shard without people."""
+"""... and of the first without people."""
+FIRST_SHARDS = {"any": 0, "crowded": CROWDED_SHARDS, "empty": EMPTY_SHARDS}
+"""By kind of pictures; one folder can hold them all."""
 PEOPLE = 60
 """Dressed people a shard draws from."""
 LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12), (5, 11), (6, 12))
@@ -59,15 +63,20 @@ def main() -> int:
         "--backgrounds", type=Path, required=True, help="pictures without people, equirectangular or plain"
     )
     parser.add_argument("--wardrobe", type=Path, help="folder of clothes, hair, shoes and textures")
-    parser.add_argument("--empty", action="store_true", help="only pictures without people, which cost little")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--crowded", dest="kind", action="store_const", const="crowded", help="more people in a picture")
+    kinds.add_argument(
+        "--empty", dest="kind", action="store_const", const="empty", help="only pictures without people, which cost little"
+    )
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sheet", type=Path, help="also draw the first pictures with their labels to this file")
+    parser.set_defaults(kind="any")
     options = parser.parse_args()
     materials = Materials(options.poses, options.backgrounds, options.wardrobe, options.body)
     try:
-        generate(options.out, options.count, options.seed, options.size, materials, options.workers, options.empty)
+        generate(options.out, options.count, options.seed, options.size, materials, options.workers, options.kind)
         if options.sheet:
-            shard = read_shard(options.out, EMPTY_SHARDS if options.empty else 0)
+            shard = read_shard(options.out, FIRST_SHARDS[options.kind])
             write_picture(options.sheet, contact_sheet([shard.sample(i) for i in range(min(24, len(shard)))]))
     except AiosError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -83,17 +92,17 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def generate(
-    out: Path, count: int, seed: int, size: tuple[int, int], materials: Materials, workers: int = 1, empty: bool = False
+    out: Path, count: int, seed: int, size: tuple[int, int], materials: Materials, workers: int = 1, kind: str = "any"
 ) -> None:
     """Render `count` pictures of a size (width, height) into shards of SHARD pictures in the folder `out`.
 
-    `empty`: without people; numbers of their shards start at EMPTY_SHARDS, so that one folder can hold both.
+    kind: which pictures, one of FIRST_SHARDS.
 
     Raises:
         AiosError: materials are missing or unreadable, or `out` cannot be written.
     """
     done = set(list_shards(out)) if out.is_dir() else set()
-    first, counts = EMPTY_SHARDS if empty else 0, [min(SHARD, count - start) for start in range(0, count, SHARD)]
+    first, counts = FIRST_SHARDS[kind], [min(SHARD, count - start) for start in range(0, count, SHARD)]
     numbered = [(number, n) for number, n in enumerate(counts, first) if number not in done]
     jobs = [(out, number, n, seed, size, materials) for number, n in numbered]
     if workers > 1:
@@ -120,8 +129,9 @@ def make_samples(
     stock = load_stock(materials)
     if number >= EMPTY_SHARDS:
         return [render_empty(stock, *size, rng) for _ in range(count)]
-    dressed = [dress(stock.body, stock.wardrobe, rng) for _ in range(people)]
-    return [render_scene(replace(stock, people=dressed), *size, rng) for _ in range(count)]
+    stock = replace(stock, people=[dress(stock.body, stock.wardrobe, rng) for _ in range(people)])
+    shares = CROWDED_SHARES if number >= CROWDED_SHARDS else PEOPLE_SHARES
+    return [render_scene(stock, *size, rng, shares) for _ in range(count)]
 
 
 @lru_cache(maxsize=1)

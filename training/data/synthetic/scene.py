@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,8 @@ from training.data.synthetic.surroundings import Surroundings, brightest_directi
 
 PEOPLE_SHARES = [0.08, 0.24, 0.2, 0.15, 0.11, 0.08, 0.05, 0.04, 0.02, 0.02, 0.01]
 """Share of the pictures with 0, 1, 2 ... 10 people placed; those nobody can see are not labelled."""
+CROWDED_SHARES = [0.0, 0.06, 0.12, 0.18, 0.2, 0.16, 0.11, 0.07, 0.05, 0.03, 0.02]
+"""The same for crowded pictures, of which a network learns more for each it looks at."""
 CLOSE_UP_SHARE = 0.22
 HOLDING_SHARE = 0.2
 """Share of the people who have something in a hand."""
@@ -46,17 +49,21 @@ class Scene:
     setting: Setting
 
 
-def render_scene(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Sample:
+def render_scene(
+    stock: Stock, width: int, height: int, rng: np.random.Generator, people_shares: Sequence[float] = PEOPLE_SHARES
+) -> Sample:
     """A random picture with 0 to 10 people and its labels."""
-    scene = compose(stock, width, height, rng)
+    scene = compose(stock, width, height, rng, people_shares)
     meshes = [posed.mesh() for posed in scene.people] + scene.things
     drawing = draw(meshes, stock.wardrobe.mips, scene.camera, scene.setting, width, height)
     return label(develop(drawing.picture, rng), scene.people, drawing, scene.camera.focal_px)
 
 
-def compose(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Scene:
-    """A random scene with 0 to 10 people for a picture of a size in pixels."""
-    count = int(rng.choice(len(PEOPLE_SHARES), p=PEOPLE_SHARES))
+def compose(
+    stock: Stock, width: int, height: int, rng: np.random.Generator, people_shares: Sequence[float] = PEOPLE_SHARES
+) -> Scene:
+    """A random scene for a picture of a size in pixels; people_shares[n] is how often n people are placed."""
+    count = int(rng.choice(len(people_shares), p=people_shares))
     camera, places = _camera_and_places(count, width, height, rng)
     people = [_person_at(stock, camera, place, yaw, rng) for place, yaw in places]
     people.sort(key=lambda posed: posed.joints[0, 2])
