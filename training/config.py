@@ -55,7 +55,9 @@ class LossWeights:
     camera: float = 1.0
     encoder: float = 1.0
     """Dense one-to-many supervision of the encoder's tokens."""
-    heatmap: float = 1.0
+    heatmap: float = 10.0
+    side: float = 10.0
+    """Whether a limb is a left one, asked where limbs are seen."""
     denoising: float = 0.5
     """Everything the denoising copies predict."""
 
@@ -67,8 +69,10 @@ class TrainConfig(RunConfig):
     width: int = 256
     height: int = 192
     """Size of training pictures, pixels."""
-    max_zoom: float = 1.8
-    """Pictures are cropped by up to this factor over showing all of them."""
+    max_zoom: float = 2.5
+    """Pictures are cropped by up to this factor over showing all of them, around one of the people."""
+    dense_steps: int = 0
+    """First steps, in which backbone and encoder alone learn from boxes and heat-maps: they cost a third."""
     matrix_rate: float = 1.2e-3
     """Learning rate of what Muon trains: the matrices and filters inside the network;"""
     trunk_rate: float = 6e-4

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from aios_core.model.predictions import EncoderPredictions
 from training.config import LossWeights
-from training.losses import box_loss, gather_people, score_logits, varifocal
+from training.losses import box_loss, gather_people, mean_over, score_logits, varifocal
 from training.matcher import iou_and_giou
 from training.targets import Targets
 
-CHANNELS = 20
-"""17 body joints and the centres of both hands and the face."""
+CHANNELS = 21
+"""17 body joints, the centres of both hands and the face, and the side: whether a limb is somebody's left one."""
 
 
 class HeatmapHead(nn.Module):
-    """Heat-maps (B, 20, H, W), logits, from the finest level of the encoder's memory."""
+    """Heat-maps (B, CHANNELS, H, W), logits, from the finest level of the encoder's memory."""
 
     def __init__(self, hidden_dim: int):
         super().__init__()
@@ -37,7 +37,8 @@ class HeatmapHead(nn.Module):
 
 
 def heatmap_loss(logits: Tensor, targets: Targets) -> Tensor:
-    """Quality-focal loss against Gaussians whose width follows the person's size."""
+    """Quality-focal loss of all channels but the last against Gaussians whose width follows the person's size."""
+    logits = logits[:, :-1]
     height, width = logits.shape[-2:]
     y = ((torch.arange(height, device=logits.device) + 0.5) / height)[:, None]
     x = ((torch.arange(width, device=logits.device) + 0.5) / width)[None]
@@ -48,6 +49,16 @@ def heatmap_loss(logits: Tensor, targets: Targets) -> Tensor:
     maps = (torch.exp(-distance / (2 * sigma**2)) * seen[..., None, None]).amax(1)  # (B, 20, H, W)
     error = (logits.sigmoid().detach() - maps).abs() + 0.02
     return 60 * (F.binary_cross_entropy_with_logits(logits, maps, reduction="none") * error).mean()
+
+
+def side_loss(logits: Tensor, targets: Targets) -> Tensor:
+    """Cross entropy of the last channel at every limb in sight: is it a left one? Joints alone teach this late, because a
+    heat-map that cannot tell is hardly worse where left and right lie side by side."""
+    places = targets.keypoints[:, :, 1:] * 2 - 1  # (B, G, 16, 2): left and right take turns behind the nose
+    sides = F.grid_sample(logits[:, -1:], places.to(logits.dtype), align_corners=False)[:, 0]  # (B, G, 16)
+    is_left = (torch.arange(16, device=logits.device) % 2 == 0).to(logits.dtype).expand_as(sides)
+    seen = (targets.keypoints_weight[:, :, 1:] >= 1) & targets.valid[..., None]
+    return mean_over(F.binary_cross_entropy_with_logits(sides, is_left, reduction="none"), seen.to(logits.dtype))
 
 
 def encoder_loss(encoder: EncoderPredictions, targets: Targets, weights: LossWeights, tokens_per_person: int) -> Tensor:

@@ -17,10 +17,11 @@ from aios_core.body.skinning_torch import TorchBody
 from aios_core.config import ModelConfig
 from aios_core.model.aios import AiOS
 from aios_core.model.denoising import DenoisingQueries
+from aios_core.model.predictions import EncoderPredictions
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, Shard, list_shards, read_shard
 from training.denoising import noised_copies
-from training.dense import HeatmapHead, encoder_loss, heatmap_loss
+from training.dense import HeatmapHead, encoder_loss, heatmap_loss, side_loss
 from training.losses import decoder_losses
 from training.recipe import Randomness, Recipe
 from training.targets import Targets, batch, first_people
@@ -35,7 +36,8 @@ class OpenBatch:
 
     images: Tensor
     targets: Targets
-    copies: DenoisingQueries
+    copies: DenoisingQueries | None
+    """None = backbone and encoder learn alone."""
 
 
 class OpenRecipe(Recipe):
@@ -59,6 +61,8 @@ class OpenRecipe(Recipe):
             self.samples = shuffled_samples(self.data, randomness.numpy)
         images, targets = batch([next(self.samples) for _ in range(config.batch)], config, focal_px, randomness.numpy)
         targets = first_people(targets, MAX_PEOPLE)
+        if step < config.dense_steps:
+            return OpenBatch(images, targets, None)
         nearest = first_people(targets, config.denoised_people)
         noise = config.box_noise, config.keypoint_noise
         copies = noised_copies(nearest, config.denoising_groups, *noise, randomness.torch)
@@ -68,7 +72,14 @@ class OpenRecipe(Recipe):
         config, weights, images, targets = self.config, self.config.weights, batch.images, batch.targets
         size = torch.tensor([config.width, config.height], dtype=torch.float32, device=images.device)
         mask = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool, device=images.device)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=config.bfloat16):
+        half = torch.autocast(images.device.type, torch.bfloat16, enabled=config.bfloat16)
+        if batch.copies is None:
+            with half:
+                memory, levels = self.network.encode(images, mask)
+                encoder = self.network.proposals(memory, levels, all_tokens=True).encoder
+                heatmaps = self.heatmap(encoder)
+            return self._dense_losses(encoder, heatmaps, targets)
+        with half:
             predictions = self.network(images, mask, denoising=batch.copies, all_layers=True)
             heatmaps = self.heatmap(predictions.encoder)
         focal_px = self.network.config.camera_focal_px
@@ -77,11 +88,18 @@ class OpenRecipe(Recipe):
         copied = decoder_losses(
             predictions.denoising, nearest, self.body, weights, focal_px, size, config.denoising_groups
         )
-        dense = weights.encoder * encoder_loss(predictions.encoder, targets, weights, config.tokens_per_person)
+        total, terms = self._dense_losses(predictions.encoder, heatmaps, targets)
+        terms |= found.terms | {f"copies_{k}": v for k, v in copied.terms.items() if k in ("box", "keypoints")}
+        return total + found.total + weights.denoising * copied.total, terms
+
+    def _dense_losses(
+        self, encoder: EncoderPredictions, heatmaps: Tensor, targets: Targets
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        config, weights = self.config, self.config.weights
+        dense = weights.encoder * encoder_loss(encoder, targets, weights, config.tokens_per_person)
         heat = weights.heatmap * heatmap_loss(heatmaps.float(), targets)
-        total = found.total + weights.denoising * copied.total + dense + heat
-        terms = found.terms | {f"copies_{k}": v for k, v in copied.terms.items() if k in ("box", "keypoints")}
-        return total, terms | {"encoder": dense.detach(), "heatmap": heat.detach()}
+        side = weights.side * side_loss(heatmaps.float(), targets)
+        return dense + heat + side, {"encoder": dense.detach(), "heatmap": heat.detach(), "side": side.detach()}
 
     def base_rate(self, name: str, parameter: nn.Parameter) -> float:
         """One rate for the matrices that Muon trains, one for what is left of the trunk and one for the rest; offsets

@@ -24,6 +24,8 @@ from aios_core.model.preprocess import MEAN, STD
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, joints_px
 
+ZOOMED_SHARE = 0.6
+"""Of the pictures."""
 MIN_BOX_SIDE = 6.0
 MIN_BOX_SHARE = 0.25
 """A person of whom less than this share of the box is left after cropping is not a target."""
@@ -137,9 +139,16 @@ def _crop(sample: Sample, config: TrainConfig, rng: np.random.Generator, augment
     """Zoom and shift (pixels) of the crop: x' = zoom * x + shift."""
     height, width = sample.image.shape[:2]
     fit = min(config.width / width, config.height / height)
-    zoom = fit * np.exp(rng.uniform(0, np.log(config.max_zoom))) if augment and rng.random() < 0.6 else fit
-    slack = np.array([config.width - zoom * width, config.height - zoom * height])
-    return float(zoom), (slack * (rng.random(2) if augment else 0.5)).astype(np.float32)
+    zoom = fit * np.exp(rng.uniform(0, np.log(config.max_zoom))) if augment and rng.random() < ZOOMED_SHARE else fit
+    size = np.array([config.width, config.height])
+    slack = size - zoom * np.array([width, height])
+    shift = slack * (rng.random(2) if augment else 0.5)
+    boxes = sample.boxes_xyxy_px
+    if zoom > fit and len(boxes):
+        x0, y0, x1, y1 = zoom * boxes[rng.integers(len(boxes))]
+        wanted = size * rng.uniform(0.25, 0.75, 2) - [(x0 + x1) / 2, (y0 + y1) / 2]
+        shift = np.clip(wanted, np.minimum(slack, 0), np.maximum(slack, 0))
+    return float(zoom), shift.astype(np.float32)
 
 
 def _targets(

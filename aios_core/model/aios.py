@@ -62,14 +62,12 @@ class AiOS(nn.Module):
             least_score: queries whose score after the box stage is less do not become people, so that there are
                 fewer people than the configuration says; 0 keeps them all.
         """
-        tokens, levels = self._feature_tokens(images, padding_mask)
-        position = levels.position.to(tokens.dtype) + self._level_embedding(levels)
-        memory = self.encoder(tokens, position, levels)
+        memory, levels = self.encode(images, padding_mask)
         selection = self.proposals(memory, levels, all_tokens=all_layers)
         people = People(BOX_STAGE, self._content(selection)[:, :, None], selection.references[:, :, None])
         copies = same_group = None
         if denoising is not None:
-            copies, same_group = self._copies(denoising, tokens.dtype)
+            copies, same_group = self._copies(denoising, memory.dtype)
         layers, copy_layers = self.decoder(
             people, copies, same_group, denoising.keypoints if denoising is not None else None,
             memory, levels, self.heads, valid_extent(padding_mask), all_layers, least_score,
@@ -81,6 +79,12 @@ class AiOS(nn.Module):
             encoder=selection.encoder,
             denoising=tuple(copy_layers) if denoising is not None else None,
         )
+
+    def encode(self, images: Tensor, padding_mask: Tensor) -> tuple[Tensor, Levels]:
+        """The memory (B, S, C) of pictures (see `forward`), and what its tokens are."""
+        tokens, levels = self._feature_tokens(images, padding_mask)
+        position = levels.position.to(tokens.dtype) + self._level_embedding(levels)
+        return self.encoder(tokens, position, levels), levels
 
     def _feature_tokens(self, images: Tensor, padding_mask: Tensor) -> tuple[Tensor, Levels]:
         """All levels' places as tokens (B, S, C), row by row, and the description of the levels."""
