@@ -71,6 +71,8 @@ class TrainConfig(RunConfig):
     """Size of training pictures, pixels."""
     max_zoom: float = 2.5
     """Pictures are cropped by up to this factor over showing all of them, around one of the people."""
+    paired_share: float = 0.5
+    """Share of the pictures that are two crops side by side."""
     dense_steps: int = 0
     """First steps, in which backbone and encoder alone learn from boxes and heat-maps: they cost a third."""
     matrix_rate: float = 1.2e-3
@@ -85,7 +87,7 @@ class TrainConfig(RunConfig):
     """Share of the run after which the learning rate falls along a cosine."""
     denoising_groups: int = 1
     denoised_people: int = 5
-    """People of each picture, nearest first, who get denoising copies."""
+    """People of each picture, largest first, who get denoising copies."""
     kept_people: int = 12
     """Queries kept after the box stage in training; the finished network keeps more."""
     box_noise: float = 0.35

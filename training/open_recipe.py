@@ -59,7 +59,8 @@ class OpenRecipe(Recipe):
         config, focal_px = self.config, self.network.config.camera_focal_px
         if self.samples is None:
             self.samples = shuffled_samples(self.data, randomness.numpy)
-        images, targets = batch([next(self.samples) for _ in range(config.batch)], config, focal_px, randomness.numpy)
+        pictures = [self._picture(randomness.numpy) for _ in range(config.batch)]
+        images, targets = batch(pictures, config, focal_px, randomness.numpy)
         targets = first_people(targets, MAX_PEOPLE)
         if step < config.dense_steps:
             return OpenBatch(images, targets, None)
@@ -67,6 +68,11 @@ class OpenRecipe(Recipe):
         noise = config.box_noise, config.keypoint_noise
         copies = noised_copies(nearest, config.denoising_groups, *noise, randomness.torch)
         return OpenBatch(images, targets, copies)
+
+    def _picture(self, rng: np.random.Generator) -> tuple[Sample, ...]:
+        """The samples that share the next picture: one, or two side by side, of which the network learns more."""
+        count = 2 if rng.random() < self.config.paired_share else 1
+        return tuple(next(self.samples) for _ in range(count))
 
     def forward(self, batch: OpenBatch) -> tuple[Tensor, dict[str, Tensor]]:
         config, weights, images, targets = self.config, self.config.weights, batch.images, batch.targets

@@ -25,7 +25,9 @@ from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, joints_px
 
 ZOOMED_SHARE = 0.6
-"""Of the pictures."""
+"""Of the pictures that show one sample."""
+TILE_PERSON = 0.4, 1.1
+"""Height of the person whom a tile is cropped around, in heights of the picture."""
 MIN_BOX_SIDE = 6.0
 MIN_BOX_SHARE = 0.25
 """A person of whom less than this share of the box is left after cropping is not a target."""
@@ -62,10 +64,14 @@ class Targets:
 
 
 def batch(
-    samples: list[Sample], config: TrainConfig, camera_focal_px: float, rng: np.random.Generator, augment: bool = True
+    pictures: list[tuple[Sample, ...]],
+    config: TrainConfig,
+    camera_focal_px: float,
+    rng: np.random.Generator,
+    augment: bool = True,
 ) -> tuple[Tensor, Targets]:
-    """Normalised pictures (B, 3, H, W) and their targets."""
-    prepared = [_prepare(sample, config, camera_focal_px, rng, augment) for sample in samples]
+    """Normalised pictures (B, 3, H, W), each of the samples given for it side by side, and their targets."""
+    prepared = [_prepare(samples, config, camera_focal_px, rng, augment) for samples in pictures]
     images = torch.from_numpy(np.stack([image for image, _ in prepared]))
     names = [f.name for f in fields(Targets)]
     stacked = {name: torch.from_numpy(np.stack([target[name] for _, target in prepared])) for name in names}
@@ -108,20 +114,31 @@ _MIRROR_144 = _mirror_144()
 
 
 def _prepare(
-    sample: Sample, config: TrainConfig, camera_focal_px: float, rng: np.random.Generator, augment: bool
+    samples: tuple[Sample, ...],
+    config: TrainConfig,
+    camera_focal_px: float,
+    rng: np.random.Generator,
+    augment: bool,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    if augment and rng.random() < 0.5:
-        sample = mirrored(sample)
-    zoom, shift = _crop(sample, config, rng, augment)
-    matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float32)
-    # Area-like filtering: warpAffine alone would alias when shrinking.
-    source = cv2.blur(sample.image, (2, 2)) if zoom < 0.75 else sample.image
-    image = cv2.warpAffine(source, matrix, (config.width, config.height), flags=cv2.INTER_LINEAR)
-    image = image.astype(np.float32)
-    if augment:
-        image = recoloured(image, rng)
-    image = (image - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
-    return image, _targets(sample, zoom, shift, config, camera_focal_px)
+    """One picture of samples side by side and its targets, the largest people first."""
+    width = config.width // len(samples)
+    tiles, found = [], []
+    for number, sample in enumerate(samples):
+        if augment and rng.random() < 0.5:
+            sample = mirrored(sample)
+        zoom, shift = _crop(sample, (width, config.height), len(samples) > 1, config.max_zoom, rng, augment)
+        matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float32)
+        # Area-like filtering: warpAffine alone would alias when shrinking.
+        source = cv2.blur(sample.image, (2, 2)) if zoom < 0.75 else sample.image
+        image = cv2.warpAffine(source, matrix, (width, config.height), flags=cv2.INTER_LINEAR).astype(np.float32)
+        tiles.append(recoloured(image, rng) if augment else image)
+        left = np.array([number * width, 0], np.float32)
+        tile = np.concatenate([left, left + (width, config.height)])
+        found.append(_targets(sample, zoom, shift + left, tile, config, camera_focal_px))
+    image = (np.concatenate(tiles, axis=1) - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
+    arrays = {name: np.concatenate([targets[name] for targets in found]) for name in found[0]}
+    order = np.argsort(-arrays["boxes"][:, 3], kind="stable")[:MAX_PEOPLE]
+    return image, {name: _padded(array[order]) for name, array in arrays.items()}
 
 
 def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -135,31 +152,46 @@ def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (np.clip(image, 0, 255) / 255) ** np.float32(gamma) * 255
 
 
-def _crop(sample: Sample, config: TrainConfig, rng: np.random.Generator, augment: bool) -> tuple[float, np.ndarray]:
-    """Zoom and shift (pixels) of the crop: x' = zoom * x + shift."""
-    height, width = sample.image.shape[:2]
-    fit = min(config.width / width, config.height / height)
-    zoom = fit * np.exp(rng.uniform(0, np.log(config.max_zoom))) if augment and rng.random() < ZOOMED_SHARE else fit
-    size = np.array([config.width, config.height])
-    slack = size - zoom * np.array([width, height])
-    shift = slack * (rng.random(2) if augment else 0.5)
+def _crop(
+    sample: Sample,
+    size: tuple[int, int],
+    is_tile: bool,
+    max_zoom: float,
+    rng: np.random.Generator,
+    augment: bool,
+) -> tuple[float, np.ndarray]:
+    """Zoom and shift (pixels) of the crop to a (width, height) size: x' = zoom * x + shift.
+
+    A tile is filled, and shows one of the people large; a whole picture is shown in full or cropped around somebody.
+    """
+    old, new = np.array(sample.image.shape[1::-1]), np.array(size)
     boxes = sample.boxes_xyxy_px
-    if zoom > fit and len(boxes):
-        x0, y0, x1, y1 = zoom * boxes[rng.integers(len(boxes))]
-        wanted = size * rng.uniform(0.25, 0.75, 2) - [(x0 + x1) / 2, (y0 + y1) / 2]
-        shift = np.clip(wanted, np.minimum(slack, 0), np.maximum(slack, 0))
-    return float(zoom), shift.astype(np.float32)
+    person = boxes[rng.integers(len(boxes))] if augment and len(boxes) else None
+    fit = float((new / old).max() if is_tile else (new / old).min())
+    zoom = fit
+    if is_tile and person is not None:
+        wanted = rng.uniform(*TILE_PERSON) * new[1] / max(person[3] - person[1], 1)
+        zoom = float(np.clip(wanted, fit, max_zoom * fit))
+    elif augment and rng.random() < ZOOMED_SHARE:
+        zoom = float(fit * np.exp(rng.uniform(0, np.log(max_zoom))))
+    slack = new - zoom * old
+    shift = slack * (rng.random(2) if augment else 0.5)
+    if person is not None and (is_tile or zoom > fit):
+        center = zoom * (person[:2] + person[2:]) / 2
+        shift = np.clip(new * rng.uniform(0.25, 0.75, 2) - center, np.minimum(slack, 0), np.maximum(slack, 0))
+    return zoom, shift.astype(np.float32)
 
 
 def _targets(
-    sample: Sample, zoom: float, shift: np.ndarray, config: TrainConfig, camera_focal_px: float
+    sample: Sample, zoom: float, shift: np.ndarray, tile: np.ndarray, config: TrainConfig, camera_focal_px: float
 ) -> dict[str, np.ndarray]:
+    """Targets of a sample of which the part in `tile` (4,), corners in pixels of the training picture, is seen."""
     size = np.array([config.width, config.height], np.float32)
     points = joints_px(sample) * zoom + shift  # (P, 144, 2)
-    inside = ((points >= 0) & (points < size)).all(-1)
+    inside = ((points >= tile[:2]) & (points < tile[2:])).all(-1)
     seen = np.where(sample.joints_visible, 1.0, 0.3) * inside
     boxes = sample.boxes_xyxy_px * zoom + np.tile(shift, 2)
-    clipped = np.clip(boxes, 0, np.tile(size, 2))
+    clipped = np.clip(boxes, np.tile(tile[:2], 2), np.tile(tile[2:], 2))
     sides = clipped[:, 2:] - clipped[:, :2]
     share = sides.prod(-1) / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(-1), 1e-6)
     keep = (sides.min(-1) > MIN_BOX_SIDE) & (share > MIN_BOX_SHARE)
@@ -184,7 +216,7 @@ def _targets(
         "joints_px": points[:, :55],
         "camera": fit_camera(sample.joints[:, :22], sample.transl, points[:, :22], size, camera_focal_px),
     }
-    return {name: _padded(array[keep]) for name, array in arrays.items()}
+    return {name: array[keep] for name, array in arrays.items()}
 
 
 def fit_camera(

@@ -15,6 +15,7 @@ from aios_core.config import BackboneConfig
 from aios_core.model.checkpoint import build_model
 from training.config import OPEN
 from training.data.sample import Sample, joints_px, read_shard, write_shard
+from training.dense import side_loss
 from training.losses import gather_people, project
 from training.matcher import iou_and_giou, match, oks
 from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
@@ -27,7 +28,10 @@ TINY = replace(
     MODEL, backbone=BackboneConfig("basic", (1, 1, 1, 1), (16, 16, 32, 32), stem_width=16, frozen_norm=False),
     hidden_dim=32, heads=2, feedforward_dim=64, encoder_layers=1, queries=12, people=4, mlp_dim=32,
 )  # fmt: skip
-QUICK = replace(OPEN, batch=2, width=96, height=64, bfloat16=False, log_steps=1, warmup_steps=4, checkpoint_seconds=1e9)
+QUICK = replace(
+    OPEN, batch=2, width=96, height=64, bfloat16=False, log_steps=1, warmup_steps=4, checkpoint_seconds=1e9,
+    paired_share=0.0, max_zoom=1.2,
+)  # fmt: skip
 
 
 def make_sample(seed=0, people=2, width=192, height=128) -> Sample:
@@ -89,7 +93,7 @@ def test_mirroring_twice_changes_nothing():
 
 def test_targets_are_fractions_of_the_training_picture():
     sample = make_sample()
-    images, targets = batch([sample], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    images, targets = batch([(sample,)], QUICK, 500.0, np.random.default_rng(0), augment=False)
     assert images.shape == (1, 3, 64, 96)
     assert targets.valid.sum() == 2
     expected = sample.boxes_xyxy_px / [192, 128, 192, 128]
@@ -97,6 +101,22 @@ def test_targets_are_fractions_of_the_training_picture():
     assert np.allclose(found[:, :2] - found[:, 2:] / 2, expected[:, :2], atol=1e-5)
     projected = project(targets.joints[0, :2] + 0, targets.camera[0, :2], 500.0, torch.tensor([96.0, 64.0]))
     assert projected.shape == (2, 55, 2)
+
+
+def test_two_samples_share_a_picture_and_each_ones_people_lie_in_its_half():
+    samples = make_sample(0), make_sample(1, people=3)
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        images, targets = batch([samples], replace(QUICK, max_zoom=2.0), 500.0, rng)
+        assert images.shape == (1, 3, 64, 96)
+        boxes = targets.boxes[0, targets.valid[0]].numpy()
+        assert 2 <= len(boxes) <= 5 and (np.diff(boxes[:, 3]) <= 0).all(), "the largest first"
+        edges = boxes[:, :1] + boxes[:, 2:3] * [-0.5, 0.5]
+        assert ((edges <= 0.5 + 1e-6).all(1) | (edges >= 0.5 - 1e-6).all(1)).all()
+        shown = targets.keypoints_weight[0, targets.valid[0]].numpy() > 0
+        in_left_half = targets.keypoints[0, targets.valid[0], :, 0].numpy() < 0.5
+        assert (in_left_half == (boxes[:, :1] < 0.5))[shown].all(), "joints in the other half are not seen"
+        assert boxes[:, 3].max() > 0.3
 
 
 def test_the_fitted_camera_puts_the_joints_where_they_are():
@@ -134,7 +154,7 @@ def test_losses_vanish_at_the_truth_and_grow_away_from_it():
     from aios_core.model.predictions import LayerPredictions
     from training.losses import layer_loss
 
-    _, t = batch([make_sample()], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    _, t = batch([(make_sample(),)], QUICK, 500.0, np.random.default_rng(0), augment=False)
     eye = torch.eye(3).expand(1, 10, 1, 3, 3)
     prediction = LayerPredictions(
         logits=torch.where(t.valid, 20.0, -20.0)[..., None], boxes=t.boxes, keypoints=t.keypoints,
@@ -226,8 +246,45 @@ def test_recoloured_pictures_stay_pictures_and_differ():
     assert min(np.abs(image - picture).mean() for image in drawn) > 1
 
 
+def test_the_side_of_limbs_is_asked_where_limbs_are_seen():
+    _, targets = batch([(make_sample(),)], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    # One limb each on the left and right of the picture, far from each other; the others are out of sight.
+    points = torch.full_like(targets.keypoints, 0.5)
+    points[0, 0, 5], points[0, 0, 6] = torch.tensor([0.25, 0.5]), torch.tensor([0.75, 0.5])
+    weight = torch.zeros_like(targets.keypoints_weight)
+    weight[0, 0, 5:7] = 1
+    targets = replace(targets, keypoints=points, keypoints_weight=weight)
+    logits = torch.zeros(1, 21, 8, 12)
+    logits[:, -1, :, :6], logits[:, -1, :, 6:] = 10, -10
+    assert side_loss(logits, targets) < 1e-3 and side_loss(-logits, targets) > 5
+    assert side_loss(logits * 0, targets) == pytest.approx(np.log(2), rel=1e-4)
+    logits[:, :-1] = 50.0
+    assert side_loss(logits, targets) < 1e-3
+    assert side_loss(logits, replace(targets, keypoints_weight=weight * 0.3)) == 0
+
+
+def test_in_the_first_steps_backbone_and_encoder_learn_alone(tmp_path):
+    write_shard(tmp_path / "data", 0, [make_sample(i) for i in range(4)])
+    config = replace(QUICK, dense_steps=2)
+    start = OpenRecipe(config, TINY, tmp_path / "data").state_dict()
+
+    def after(steps: int) -> dict[str, torch.Tensor]:
+        recipe = OpenRecipe(config, TINY, tmp_path / "data")
+        train(recipe, tmp_path / f"run{steps}", Limits(steps=steps))
+        return recipe.state_dict()
+
+    def moved(tensors: dict[str, torch.Tensor]) -> set[str]:
+        changed = {name for name, value in tensors.items() if not torch.equal(value, start[name])}
+        return {name.removeprefix("network.").split(".")[0] for name in changed}
+
+    assert {"backbone", "encoder", "heatmap"} <= moved(after(2)) and not {"decoder", "heads"} & moved(after(2))
+    assert {"decoder", "heads"} <= moved(after(3))
+    terms = [set(json.loads(line)) for line in (tmp_path / "run3" / "log.jsonl").read_text().splitlines()]
+    assert "side" in terms[0] and "keypoints" not in terms[0] and "keypoints" in terms[2]
+
+
 def test_only_as_many_people_as_pictures_have_are_trained_on():
-    _, targets = batch([make_sample(0, 3), make_sample(1, 1)], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    _, targets = batch([(make_sample(0, 3),), (make_sample(1, 1),)], QUICK, 500.0, np.random.default_rng(0), augment=False)
     assert first_people(targets, 10).boxes.shape[1] == 3
     two = first_people(targets, 2)
     assert two.valid.tolist() == [[True, True], [True, False]]
