@@ -65,6 +65,8 @@ class ModelConfig:
     """... unless the longer side would exceed this."""
     antialias: bool = False
     """Shrink pictures by averaging areas; the published model samples them bilinearly."""
+    one_size: bool = False
+    """Trained with pictures of one size alone: the network sees much less at others."""
 
     @property
     def levels(self) -> int:
@@ -87,6 +89,7 @@ OPEN = ModelConfig(
     hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=1,
     whole_body_layers=1, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
     classes=1, body_family="open", hands_relative_to_mean=False, short_side=192, long_side=341, antialias=True,
+    one_size=True,
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""
 
@@ -159,8 +162,8 @@ class CaptureConfig:
     """Size at which the network looks at pictures, as a factor on that of its training: smaller is faster and sees
     less."""
     fast: bool = False
-    """Trade people for speed: pictures at 0.7 of their size, and queries that are hopeless after the box stage are
-    dropped. docs/fast.md says what is lost."""
+    """Trade people for speed: pictures at 0.7 of their size, if the network knows several sizes, and queries that are
+    hopeless after the box stage are dropped. docs/fast.md says what is lost."""
     precision: str = "float32"
     """Of the network's matrix products: 'float32', or 'bfloat16' or 'float16' on devices that are faster at those."""
     batch: int | None = None

@@ -21,7 +21,7 @@ from aios_core.pipeline.people import DEFAULT_THRESHOLD, FramePeople, people_fro
 LEAST_SCALE, MOST_SCALE = 0.25, 4.0
 """Factors on the size of the training's pictures."""
 FAST_SCALE = 0.7
-"""Further factor of fast captures: half the pixels."""
+"""Further factor of fast captures by networks that know pictures of several sizes: half the pixels."""
 PIXELS_AT_ONCE = {"cpu": 1_100_000, "cuda": 17_600_000, "mps": 4_400_000}
 """Of a batch: enough to keep the device busy, not so many that the memory they take is felt."""
 MOST_FRAMES_AT_ONCE = 16
@@ -79,9 +79,9 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
         raise AiosError(f"--scale {config.scale:g}: give a factor from {LEAST_SCALE} to {MOST_SCALE}.")
     if config.precision not in PRECISIONS:
         raise AiosError(f"The precision is one of {', '.join(PRECISIONS)}, not {config.precision}.")
-    scale = config.scale * (FAST_SCALE if config.fast else 1)
     checkpoint = load_checkpoint(weights_path(config.weights))
     trained = checkpoint.config or AIOS
+    scale = config.scale * (FAST_SCALE if config.fast and not trained.one_size else 1)
     sides = {name: round(getattr(trained, name) * scale) for name in ("short_side", "long_side")}
     model = model_of(checkpoint, replace(trained, **sides))
     device = choose_device(config.device)
