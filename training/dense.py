@@ -52,8 +52,10 @@ def heatmap_loss(logits: Tensor, targets: Targets) -> Tensor:
 
 
 def side_loss(logits: Tensor, targets: Targets) -> Tensor:
-    """Cross entropy of the last channel at every limb in sight: is it a left one? Joints alone teach this late, because a
-    heat-map that cannot tell is hardly worse where left and right lie side by side."""
+    """Cross entropy of the last channel at every limb in sight: is it a left one?
+
+    Joints' maps teach this late: one that cannot tell is hardly worse where left and right lie side by side.
+    """
     places = targets.keypoints[:, :, 1:] * 2 - 1  # (B, G, 16, 2): left and right take turns behind the nose
     sides = F.grid_sample(logits[:, -1:], places.to(logits.dtype), align_corners=False)[:, 0]  # (B, G, 16)
     is_left = (torch.arange(16, device=logits.device) % 2 == 0).to(logits.dtype).expand_as(sides)

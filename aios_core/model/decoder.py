@@ -101,8 +101,8 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.ref_point_head = MLP(2 * dim, dim, dim)
         self.tables = nn.ModuleDict()
-        # Contents start as large as what they are added to: by them alone the tokens of one box differ, and with smaller
-        # ones a network learns left from right much later (training/LOG.md).
+        # Contents start as large as what they are added to: by them alone the tokens of one box differ, and with
+        # smaller ones a network learns left from right much later (training/LOG.md).
         for part in PARTS:
             if part is not BODY:
                 self.tables[part.box_content] = nn.Embedding(1, dim)

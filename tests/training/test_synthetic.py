@@ -21,7 +21,7 @@ from training.data.synthetic.motion import sample_hand
 from training.data.synthetic.objects import held_object, random_object
 from training.data.synthetic.people import dress, load_wardrobe
 from training.data.synthetic.posing import pelvis_height, pose_person
-from training.data.synthetic.scene import looking, random_setting, render_empty
+from training.data.synthetic.scene import clutter, looking, random_setting, render_empty
 from training.data.synthetic.surroundings import filling, load_surroundings, view
 
 WIDTH, HEIGHT = 96, 72
@@ -71,7 +71,7 @@ def standing(stock, person, at, pose=None):
 
 
 def sample_of(stock, people, things=()):
-    setting = random_setting(stock, np.random.default_rng(0))
+    setting = random_setting(stock, WIDTH, HEIGHT, np.random.default_rng(0))
     meshes = [posed.mesh() for posed in people] + list(things)
     drawing = draw(meshes, stock.wardrobe.mips, camera_ahead(), setting, WIDTH, HEIGHT)
     return label((drawing.picture.clip(0, 1) * 255).astype(np.uint8), people, drawing, 90.0), drawing
@@ -194,13 +194,26 @@ def test_plain_pictures_stand_behind_people_too(materials, stock, tmp_path):
     plain[:, 15:] = 200
     cv2.imwrite(str(tmp_path / "wall.png"), plain)
     surroundings = load_surroundings(tmp_path)
-    setting = random_setting(replace(stock, surroundings=surroundings), np.random.default_rng(0))
+    setting = random_setting(replace(stock, surroundings=surroundings), WIDTH, HEIGHT, np.random.default_rng(0))
     assert setting.is_flat
     picture = render_empty(replace(stock, surroundings=surroundings), WIDTH, HEIGHT, np.random.default_rng(3)).image
     assert picture.shape == (HEIGHT, WIDTH, 3)
     filled = filling(plain, WIDTH, HEIGHT)
     assert filled.shape == (HEIGHT, WIDTH, 3)
     assert filled[:, 0].max() == 0 and filled[:, -1].min() == 200, "not stretched, not moved"
+
+
+def test_clutter_is_sharp_where_the_view_of_a_small_panorama_is_blurred(stock):
+    rng = np.random.default_rng(5)
+    noise = rng.integers(0, 255, (128, 256, 3), np.uint8)
+    surroundings = replace(stock.surroundings, panoramas=[noise])
+    picture = clutter(replace(stock, surroundings=surroundings), WIDTH, HEIGHT, rng)
+    assert picture.shape == (HEIGHT, WIDTH, 3) and picture.dtype == np.uint8
+    seen = view(noise, WIDTH, HEIGHT, float(WIDTH), np.eye(3))
+    sharpness = [np.abs(cv2.Laplacian(image, cv2.CV_32F)).mean() for image in (picture, seen)]
+    assert sharpness[0] > 1.5 * sharpness[1]
+    tiny = replace(stock.surroundings, panoramas=[noise[:20, :30]])
+    assert clutter(replace(stock, surroundings=tiny), WIDTH, HEIGHT, rng).shape == (HEIGHT, WIDTH, 3)
 
 
 def test_the_surroundings_turn_with_the_camera():

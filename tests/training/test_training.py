@@ -284,7 +284,9 @@ def test_in_the_first_steps_backbone_and_encoder_learn_alone(tmp_path):
 
 
 def test_only_as_many_people_as_pictures_have_are_trained_on():
-    _, targets = batch([(make_sample(0, 3),), (make_sample(1, 1),)], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    _, targets = batch(
+        [(make_sample(0, 3),), (make_sample(1, 1),)], QUICK, 500.0, np.random.default_rng(0), augment=False
+    )
     assert first_people(targets, 10).boxes.shape[1] == 3
     two = first_people(targets, 2)
     assert two.valid.tolist() == [[True, True], [True, False]]

@@ -65,9 +65,7 @@ def main() -> int:
     parser.add_argument("--wardrobe", type=Path, help="folder of clothes, hair, shoes and textures")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--crowded", dest="kind", action="store_const", const="crowded", help="more people in a picture")
-    kinds.add_argument(
-        "--empty", dest="kind", action="store_const", const="empty", help="only pictures without people, which cost little"
-    )
+    kinds.add_argument("--empty", dest="kind", action="store_const", const="empty", help="nobody in any; costs little")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sheet", type=Path, help="also draw the first pictures with their labels to this file")
     parser.set_defaults(kind="any")

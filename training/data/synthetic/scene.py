@@ -24,6 +24,10 @@ PEOPLE_SHARES = [0.08, 0.24, 0.2, 0.15, 0.11, 0.08, 0.05, 0.04, 0.02, 0.02, 0.01
 CROWDED_SHARES = [0.0, 0.06, 0.12, 0.18, 0.2, 0.16, 0.11, 0.07, 0.05, 0.03, 0.02]
 """The same for crowded pictures, of which a network learns more for each it looks at."""
 CLOSE_UP_SHARE = 0.22
+PATTERN_SHARE, CLUTTER_SHARE = 0.1, 0.45
+"""Shares of the pictures with a pattern and with clutter behind the people, instead of surroundings seen through the
+camera. Those are blurred where panoramas are small, and of them alone a network learns that whatever is sharp is a
+person."""
 HOLDING_SHARE = 0.2
 """Share of the people who have something in a hand."""
 
@@ -71,13 +75,16 @@ def compose(
     textures = stock.wardrobe.patterns
     things = [random_object(people, textures, half_view, rng) for _ in range(rng.poisson(0.7))]
     things += [held_object(posed, textures, rng) for posed in people if rng.random() < HOLDING_SHARE]
-    return Scene(camera, people, things, random_setting(stock, rng))
+    return Scene(camera, people, things, random_setting(stock, width, height, rng))
 
 
 def render_empty(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Sample:
     """A picture without people, much cheaper than a scene: surroundings seen at any angle, with cuttings of other
     surroundings and patterns stuck on, some as tall and narrow as people are."""
     panoramas = stock.surroundings.panoramas
+    if rng.random() < CLUTTER_SHARE:
+        picture = clutter(stock, width, height, rng)
+        return without_people(develop((picture.astype(np.float32) / 255) ** 2, rng), float(width))
     focal = width / 2 / np.tan(np.radians(rng.uniform(45, 110)) / 2)
     rotation = looking(rng.uniform(-np.pi, np.pi), rng.normal(0, 0.3), rng.normal(0, 0.15))
     picture = panoramas[rng.integers(len(panoramas))]
@@ -87,6 +94,22 @@ def render_empty(stock: Stock, width: int, height: int, rng: np.random.Generator
         size = np.array([width, height]) * np.exp(rng.uniform(np.log(0.08), np.log(0.7), 2))
         picture = _stuck_on(picture, _cutting(stock, rng), size, rng)
     return without_people(develop((picture.astype(np.float32) / 255) ** 2, rng), float(focal))
+
+
+def clutter(stock: Stock, width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """(height, width, 3) uint8, sharp all over: much of some surroundings shrunk, with small cuttings stuck on."""
+    picture = stock.surroundings.panoramas[rng.integers(len(stock.surroundings.panoramas))]
+    rows, columns = picture.shape[:2]
+    most = min(columns / width, rows / height)
+    zoom = np.exp(rng.uniform(np.log(min(0.5 * most, 1)), np.log(most)))
+    w, h = min(int(width * zoom), columns), min(int(height * zoom), rows)
+    x, y = rng.integers(columns - w + 1), rng.integers(rows - h + 1)
+    picture = cv2.resize(picture[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_AREA)
+    count, largest = (40, 0.1) if rng.random() < 0.25 else (12, 0.35)
+    for _ in range(rng.poisson(count)):
+        size = np.array([width, height]) * np.exp(rng.uniform(np.log(0.03), np.log(largest), 2))
+        picture = _stuck_on(picture, _cutting(stock, rng), size, rng)
+    return picture
 
 
 def _cutting(stock: Stock, rng: np.random.Generator) -> np.ndarray:
@@ -169,16 +192,18 @@ def turned(global_orient: np.ndarray, yaw: float) -> np.ndarray:
     return rotmat_to_axis_angle(axis_angle_to_rotmat(np.array([0, yaw, 0])) @ axis_angle_to_rotmat(global_orient))
 
 
-def random_setting(stock: Stock, rng: np.random.Generator) -> Setting:
-    """Surroundings turned at random, a tenth of the time a pattern instead, with or without a sun."""
+def random_setting(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Setting:
+    """Surroundings turned at random, now and then a pattern or clutter instead, with or without a sun."""
     surroundings = stock.surroundings
     number = int(rng.integers(len(surroundings.panoramas)))
     panorama_from_world = axis_angle_to_rotmat(np.array([0.0, rng.uniform(-np.pi, np.pi), 0.0]))
     image = surroundings.panoramas[number]
-    has_pattern = rng.random() < 0.1
-    is_flat = has_pattern or not goes_all_around(image)
-    if has_pattern:
+    kind = rng.random()
+    is_flat = kind < PATTERN_SHARE + CLUTTER_SHARE or not goes_all_around(image)
+    if kind < PATTERN_SHARE:
         image = stock.wardrobe.mips[0][rng.choice(stock.wardrobe.patterns)][..., :3]
+    elif kind < PATTERN_SHARE + CLUTTER_SHARE:
+        image = clutter(stock, width, height, rng)
     direction, colour = rng.normal(0, 1, 3), np.zeros(3)
     direction[1] = abs(direction[1]) + 0.3
     if rng.random() < 0.5:
