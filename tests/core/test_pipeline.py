@@ -236,8 +236,11 @@ def test_a_mirrored_network_gives_mirrored_people():
 def test_half_precision_sees_the_same_people():
     astronaut = Path(__file__).parents[2] / "examples/footage/astronaut.jpg"
     exact, half = (next(iterate_people(astronaut, CaptureConfig(precision=p)))[1] for p in ("float32", "float16"))
-    assert len(half) == len(exact)
-    assert np.abs(half.keypoints_px - exact.keypoints_px).max() < 2
+    # Scores that are nearly equal change places.
+    differences = np.abs(half.keypoints_px[None] - exact.keypoints_px[:, None]).max((2, 3))
+    order = differences.argmin(1)
+    assert sorted(order) == list(range(len(exact))) and differences.min(1).max() < 2
+    half = half.select(order)
     assert 0 < np.abs(half.body_pose - exact.body_pose).max() < 0.02
     with pytest.raises(AiosError, match="float8"):
         next(iterate_people(astronaut, CaptureConfig(precision="float8")))
