@@ -22,7 +22,7 @@ from torch import nn
 from aios_core.body.files import open_body
 from aios_core.config import CaptureConfig
 from aios_core.media import Footage, open_footage
-from aios_core.model.predictions import Predictions
+from aios_core.model.predictions import LayerPredictions, Predictions
 from aios_core.model.preprocess import pad_batch, preprocess, preprocess_batch
 from aios_core.pipeline.capture import DetectionStorage, estimate, people_of
 from aios_core.pipeline.detections import FrameDetections, open_run
@@ -68,7 +68,8 @@ class NoTime(nn.Module):
 
     def forward(self, images: torch.Tensor, padding_mask: torch.Tensor, least_score: float = 0.0) -> Predictions:
         """The answer to other pictures."""
-        return self.answer
+        final = {k: None if v is None else v[: len(images)] for k, v in vars(self.answer.final).items()}
+        return replace(self.answer, final=LayerPredictions(**final))
 
 
 def with_batch(config: CaptureConfig, network: Network, footage: Footage) -> CaptureConfig:
