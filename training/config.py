@@ -40,10 +40,10 @@ class LossWeights:
     classification: float = 2.0
     box: float = 5.0
     giou: float = 2.0
-    keypoints: float = 10.0
+    keypoints: float = 20.0
     oks: float = 4.0
-    part_box: float = 2.0
-    part_keypoints: float = 3.0
+    part_box: float = 1.0
+    part_keypoints: float = 1.5
     global_orient: float = 1.0
     body_pose: float = 1.0
     hand_pose: float = 0.2
@@ -74,16 +74,16 @@ class TrainConfig(RunConfig):
     paired_share: float = 0.5
     """Share of the pictures that are two crops side by side."""
     dense_steps: int = 0
-    """First steps, in which backbone and encoder alone learn from boxes and heat-maps: they cost a third."""
-    matrix_rate: float = 1.2e-3
+    """First steps, in which backbone and encoder alone learn from boxes and heat-maps: they cost half."""
+    matrix_rate: float = 6e-4
     """Learning rate of what Muon trains: the matrices and filters inside the network;"""
-    trunk_rate: float = 6e-4
+    trunk_rate: float = 3e-4
     """of the rest of the trunk,"""
-    transformer_rate: float = 4e-4
+    transformer_rate: float = 5e-4
     """and of everything else."""
     weight_decay: float = 0.02
     warmup_steps: int = 200
-    decay_from: float = 0.65
+    decay_from: float = 0.25
     """Share of the run after which the learning rate falls along a cosine."""
     denoising_groups: int = 1
     denoised_people: int = 5

@@ -23,7 +23,7 @@ LEAST_SCALE, MOST_SCALE = 0.25, 4.0
 FAST_SCALE = 0.7
 """Further factor of fast captures by networks that know pictures of several sizes: half the pixels."""
 PIXELS_AT_ONCE = {"cpu": 1_100_000, "cuda": 17_600_000, "mps": 4_400_000}
-"""Of a batch: enough to keep the device busy, not so many that the memory they take is felt."""
+"""Of a batch: enough to keep the device busy, not so much memory that it is felt. Measured on CPUs alone."""
 MOST_FRAMES_AT_ONCE = 16
 PRECISIONS = ("float32", "bfloat16", "float16")
 HOPELESS_SHARE = 0.3

@@ -30,7 +30,7 @@ TINY = replace(
 )  # fmt: skip
 QUICK = replace(
     OPEN, batch=2, width=96, height=64, bfloat16=False, log_steps=1, warmup_steps=4, checkpoint_seconds=1e9,
-    paired_share=0.0, max_zoom=1.2,
+    paired_share=0.0, max_zoom=1.2, matrix_rate=2e-3, transformer_rate=1e-3,
 )  # fmt: skip
 
 
@@ -206,9 +206,10 @@ def test_joint_errors_on_hand_worked_cases():
 
 def test_a_short_run_lowers_the_loss_resumes_exactly_and_leaves_weights_that_load(tmp_path):
     write_shard(tmp_path / "data", 0, [make_sample(seed) for seed in range(4)])
-    weights = train(OpenRecipe(QUICK, TINY, tmp_path / "data"), tmp_path / "run", Limits(steps=8))
+    weights = train(OpenRecipe(QUICK, TINY, tmp_path / "data"), tmp_path / "run", Limits(steps=30))
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["total"] < lines[0]["total"]
+    totals = [line["total"] for line in lines]
+    assert np.mean(totals[-6:]) < 0.95 * np.mean(totals[:6])
     model = build_model(weights)
     assert model.config == TINY
 
