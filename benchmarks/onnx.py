@@ -65,11 +65,9 @@ def rows(threads: int, repeats: int, with_aios: bool) -> list[Row]:
     torch.set_num_threads(threads)
     size = OPEN.long_side, OPEN.short_side
     found = measured("open", build_model("open").for_inference(), size, (1, 4), threads, 4 * repeats)
-    return (
-        found
-        if not with_aios
-        else found + measured("aios", AiOS(AIOS).for_inference(), (666, 400), (1,), threads, max(repeats // 2, 1))
-    )
+    if with_aios:
+        found += measured("aios", AiOS(AIOS).for_inference(), (666, 400), (1,), threads, max(repeats // 2, 1))
+    return found
 
 
 def main() -> None:

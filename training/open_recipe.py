@@ -17,7 +17,6 @@ from aios_core.body.skinning_torch import TorchBody
 from aios_core.config import ModelConfig
 from aios_core.model.aios import AiOS
 from aios_core.model.denoising import DenoisingQueries
-from aios_core.model.predictions import EncoderPredictions
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, Shard, list_shards, read_shard
 from training.denoising import noised_copies
@@ -78,34 +77,28 @@ class OpenRecipe(Recipe):
         config, weights, images, targets = self.config, self.config.weights, batch.images, batch.targets
         size = torch.tensor([config.width, config.height], dtype=torch.float32, device=images.device)
         mask = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool, device=images.device)
-        half = torch.autocast(images.device.type, torch.bfloat16, enabled=config.bfloat16)
-        if batch.copies is None:
-            with half:
-                memory, levels = self.network.encode(images, mask)
-                encoder = self.network.proposals(memory, levels, all_tokens=True).encoder
-                heatmaps = self.heatmap(encoder)
-            return self._dense_losses(encoder, heatmaps, targets)
-        with half:
-            predictions = self.network(images, mask, denoising=batch.copies, all_layers=True)
-            heatmaps = self.heatmap(predictions.encoder)
+        predictions = None
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=config.bfloat16):
+            if batch.copies is None:
+                encoder = self.network.proposals(*self.network.encode(images, mask), all_tokens=True).encoder
+            else:
+                predictions = self.network(images, mask, denoising=batch.copies, all_layers=True)
+                encoder = predictions.encoder
+            heatmaps = self.heatmap(encoder)
+        dense = weights.encoder * encoder_loss(encoder, targets, weights, config.tokens_per_person)
+        heat = weights.heatmap * heatmap_loss(heatmaps.float(), targets)
+        side = weights.side * side_loss(heatmaps.float(), targets)
+        total, terms = dense + heat + side, {"encoder": dense.detach(), "heatmap": heat.detach(), "side": side.detach()}
+        if predictions is None:
+            return total, terms
         focal_px = self.network.config.camera_focal_px
         found = decoder_losses(predictions.layers, targets, self.body, weights, focal_px, size)
         nearest = first_people(targets, config.denoised_people)
         copied = decoder_losses(
             predictions.denoising, nearest, self.body, weights, focal_px, size, config.denoising_groups
         )
-        total, terms = self._dense_losses(predictions.encoder, heatmaps, targets)
         terms |= found.terms | {f"copies_{k}": v for k, v in copied.terms.items() if k in ("box", "keypoints")}
         return total + found.total + weights.denoising * copied.total, terms
-
-    def _dense_losses(
-        self, encoder: EncoderPredictions, heatmaps: Tensor, targets: Targets
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        config, weights = self.config, self.config.weights
-        dense = weights.encoder * encoder_loss(encoder, targets, weights, config.tokens_per_person)
-        heat = weights.heatmap * heatmap_loss(heatmaps.float(), targets)
-        side = weights.side * side_loss(heatmaps.float(), targets)
-        return dense + heat + side, {"encoder": dense.detach(), "heatmap": heat.detach(), "side": side.detach()}
 
     def base_rate(self, name: str, parameter: nn.Parameter) -> float:
         """One rate for the matrices that Muon trains, one for what is left of the trunk and one for the rest; offsets

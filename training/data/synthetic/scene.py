@@ -81,18 +81,15 @@ def compose(
 def render_empty(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Sample:
     """A picture without people, much cheaper than a scene: surroundings seen at any angle, with cuttings of other
     surroundings and patterns stuck on, some as tall and narrow as people are."""
-    panoramas = stock.surroundings.panoramas
     if rng.random() < CLUTTER_SHARE:
-        picture = clutter(stock, width, height, rng)
-        return without_people(develop((picture.astype(np.float32) / 255) ** 2, rng), float(width))
-    focal = width / 2 / np.tan(np.radians(rng.uniform(45, 110)) / 2)
-    rotation = looking(rng.uniform(-np.pi, np.pi), rng.normal(0, 0.3), rng.normal(0, 0.15))
-    picture = panoramas[rng.integers(len(panoramas))]
-    is_around = goes_all_around(picture)
-    picture = view(picture, width, height, focal, rotation.T) if is_around else filling(picture, width, height)
-    for _ in range(rng.poisson(1.5)):
-        size = np.array([width, height]) * np.exp(rng.uniform(np.log(0.08), np.log(0.7), 2))
-        picture = _stuck_on(picture, _cutting(stock, rng), size, rng)
+        focal, picture = width, clutter(stock, width, height, rng)
+    else:
+        focal = width / 2 / np.tan(np.radians(rng.uniform(45, 110)) / 2)
+        rotation = looking(rng.uniform(-np.pi, np.pi), rng.normal(0, 0.3), rng.normal(0, 0.15))
+        picture = stock.surroundings.panoramas[rng.integers(len(stock.surroundings.panoramas))]
+        is_around = goes_all_around(picture)
+        picture = view(picture, width, height, focal, rotation.T) if is_around else filling(picture, width, height)
+        picture = _strewn(stock, picture, 1.5, (0.08, 0.7), rng)
     return without_people(develop((picture.astype(np.float32) / 255) ** 2, rng), float(focal))
 
 
@@ -106,8 +103,15 @@ def clutter(stock: Stock, width: int, height: int, rng: np.random.Generator) -> 
     x, y = rng.integers(columns - w + 1), rng.integers(rows - h + 1)
     picture = cv2.resize(picture[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_AREA)
     count, largest = (40, 0.1) if rng.random() < 0.25 else (12, 0.35)
+    return _strewn(stock, picture, count, (0.03, largest), rng)
+
+
+def _strewn(
+    stock: Stock, picture: np.ndarray, count: float, sizes: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
+    """The picture with some `count` cuttings on it, their sides from one to the other of `sizes`, in its own."""
     for _ in range(rng.poisson(count)):
-        size = np.array([width, height]) * np.exp(rng.uniform(np.log(0.03), np.log(largest), 2))
+        size = np.array(picture.shape[1::-1]) * np.exp(rng.uniform(*np.log(sizes), 2))
         picture = _stuck_on(picture, _cutting(stock, rng), size, rng)
     return picture
 
