@@ -14,6 +14,7 @@ from aios_core.errors import BodyFileError, FootageError
 from aios_core.media import open_footage
 from training.data.sample import Sample, joints_px, list_shards, read_shard, write_shard
 from training.data.synthetic import generate, video
+from training.data.synthetic.crowd import STANDING_PX, crowd
 from training.data.synthetic.drawing import SUPERSAMPLING, SceneCamera, draw
 from training.data.synthetic.generate import Materials, load_stock, make_samples
 from training.data.synthetic.labels import label
@@ -21,7 +22,7 @@ from training.data.synthetic.motion import sample_hand
 from training.data.synthetic.objects import held_object, random_object
 from training.data.synthetic.people import dress, load_wardrobe
 from training.data.synthetic.posing import pelvis_height, pose_person
-from training.data.synthetic.scene import clutter, looking, random_setting, render_empty
+from training.data.synthetic.scene import clutter, crowded_stand, looking, random_setting, render_empty, spectators
 from training.data.synthetic.surroundings import filling, load_surroundings, view
 
 WIDTH, HEIGHT = 96, 72
@@ -214,6 +215,29 @@ def test_clutter_is_sharp_where_the_view_of_a_small_panorama_is_blurred(stock):
     assert sharpness[0] > 1.5 * sharpness[1]
     tiny = replace(stock.surroundings, panoramas=[noise[:20, :30]])
     assert clutter(replace(stock, surroundings=tiny), WIDTH, HEIGHT, rng).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_crowd_stands_close_and_ends_where_the_ground_begins():
+    red = np.zeros((STANDING_PX, 30, 4), np.uint8)
+    red[...] = (200, 0, 0, 255)
+    grey, ground = np.full((200, 300, 3), 90, np.uint8), np.full((8, 8, 3), (0, 0, 255), np.uint8)
+    for seed in range(6):
+        picture = crowd(grey, [red], ground, ground, np.random.default_rng(seed))
+        is_red = picture[..., 0] > 1.5 * picture[..., 1].clip(1)
+        is_ground = picture[..., 2] == 255
+        assert is_red[~is_ground].mean() > 0.2, "spectators stand close"
+        first = np.flatnonzero(is_ground.all(1))
+        assert not len(first) or (is_ground[first[0] :].all() and not is_ground[: first[0]].any())
+
+
+def test_spectators_are_cut_out_of_their_surroundings(stock, person):
+    figures = spectators(replace(stock, people=[person]), 3, np.random.default_rng(0))
+    for figure in figures:
+        assert figure.dtype == np.uint8 and 0.5 * STANDING_PX < figure.shape[0] <= 2 * STANDING_PX
+        assert figure[..., 3].max() == 255 and (figure[..., 3] == 0).mean() > 0.2, "a person does not fill its box"
+        assert figure[..., 3].max(1).all() and figure[..., 3].max(0).all(), "cut close"
+    with_crowd = replace(stock, people=[person], spectators=figures)
+    assert crowded_stand(with_crowd, WIDTH, HEIGHT, np.random.default_rng(1)).shape == (HEIGHT, WIDTH, 3)
 
 
 def test_the_surroundings_turn_with_the_camera():

@@ -25,7 +25,7 @@ from aios_core.errors import AiosError, OutputError
 from training.data.sample import Sample, joints_px, list_shards, read_shard, write_shard
 from training.data.synthetic.motion import load_motion
 from training.data.synthetic.people import TEXTURE_SIZE, dress, load_wardrobe
-from training.data.synthetic.scene import CROWDED_SHARES, PEOPLE_SHARES, Stock, render_empty, render_scene
+from training.data.synthetic.scene import CROWDED_SHARES, PEOPLE_SHARES, Stock, render_empty, render_scene, spectators
 from training.data.synthetic.surroundings import load_surroundings, photographs
 
 SHARD = 1000
@@ -125,9 +125,10 @@ def make_samples(
     """The samples of one shard: the same seed and number give the same pictures."""
     rng = np.random.default_rng([seed, number])
     stock = load_stock(materials)
+    stock = replace(stock, people=[dress(stock.body, stock.wardrobe, rng) for _ in range(people)])
+    stock = replace(stock, spectators=spectators(stock, people, rng))
     if number >= EMPTY_SHARDS:
         return [render_empty(stock, *size, rng) for _ in range(count)]
-    stock = replace(stock, people=[dress(stock.body, stock.wardrobe, rng) for _ in range(people)])
     shares = CROWDED_SHARES if number >= CROWDED_SHARDS else PEOPLE_SHARES
     return [render_scene(stock, *size, rng, shares) for _ in range(count)]
 
@@ -142,7 +143,8 @@ def load_stock(materials: Materials) -> Stock:
     body = load_body(materials.body) if materials.body else open_body()
     surroundings = load_surroundings(materials.backgrounds)
     prints = photographs(surroundings, TEXTURE_SIZE, np.random.default_rng(0))
-    return Stock(body, load_wardrobe(materials.wardrobe, body, prints), surroundings, load_motion(materials.poses), [])
+    wardrobe, motion = load_wardrobe(materials.wardrobe, body, prints), load_motion(materials.poses)
+    return Stock(body, wardrobe, surroundings, motion, people=[], spectators=[])
 
 
 def contact_sheet(samples: list[Sample], columns: int = 6) -> np.ndarray:

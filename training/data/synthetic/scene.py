@@ -11,6 +11,7 @@ import numpy as np
 from aios_core.body.body_model import BodyModel
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from training.data.sample import Sample, without_people
+from training.data.synthetic.crowd import STANDING_PX, crowd, cut_out
 from training.data.synthetic.drawing import Mesh, SceneCamera, Setting, develop, draw
 from training.data.synthetic.labels import label
 from training.data.synthetic.motion import Motion, sample_pose
@@ -24,10 +25,10 @@ PEOPLE_SHARES = [0.08, 0.24, 0.2, 0.15, 0.11, 0.08, 0.05, 0.04, 0.02, 0.02, 0.01
 CROWDED_SHARES = [0.0, 0.06, 0.12, 0.18, 0.2, 0.16, 0.11, 0.07, 0.05, 0.03, 0.02]
 """The same for crowded pictures, of which a network learns more for each it looks at."""
 CLOSE_UP_SHARE = 0.22
-PATTERN_SHARE, CLUTTER_SHARE = 0.1, 0.45
-"""Shares of the pictures with a pattern and with clutter behind the people, instead of surroundings seen through the
-camera. Those are blurred where panoramas are small, and of them alone a network learns that whatever is sharp is a
-person."""
+PATTERN_SHARE, CLUTTER_SHARE, CROWD_SHARE = 0.1, 0.4, 0.2
+"""Shares of the pictures with a pattern, with clutter and with a crowd behind the people, instead of surroundings seen
+through the camera. Those are blurred where panoramas are small, and of them alone a network learns that whatever is
+sharp is a person."""
 HOLDING_SHARE = 0.2
 """Share of the people who have something in a hand."""
 
@@ -41,6 +42,8 @@ class Stock:
     surroundings: Surroundings
     motion: Motion
     people: list[Person]
+    spectators: list[np.ndarray]
+    """(h, w, 4) uint8 RGBA cut-outs that crowds are made of."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,11 @@ def compose(
 def render_empty(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Sample:
     """A picture without people, much cheaper than a scene: surroundings seen at any angle, with cuttings of other
     surroundings and patterns stuck on, some as tall and narrow as people are."""
-    if rng.random() < CLUTTER_SHARE:
+    kind = rng.random()
+    if kind < CLUTTER_SHARE:
         focal, picture = width, clutter(stock, width, height, rng)
+    elif kind < CLUTTER_SHARE + CROWD_SHARE:
+        focal, picture = width, crowded_stand(stock, width, height, rng)
     else:
         focal = width / 2 / np.tan(np.radians(rng.uniform(45, 110)) / 2)
         rotation = looking(rng.uniform(-np.pi, np.pi), rng.normal(0, 0.3), rng.normal(0, 0.15))
@@ -104,6 +110,29 @@ def clutter(stock: Stock, width: int, height: int, rng: np.random.Generator) -> 
     picture = cv2.resize(picture[y : y + h, x : x + w], (width, height), interpolation=cv2.INTER_AREA)
     count, largest = (40, 0.1) if rng.random() < 0.25 else (12, 0.35)
     return _strewn(stock, picture, count, (0.03, largest), rng)
+
+
+def crowded_stand(stock: Stock, width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """(height, width, 3) uint8: a crowd before clutter, over a ground of one colour or a pattern."""
+    behind = clutter(stock, width, height, rng)
+    ground, boards = _cutting(stock, rng), _cutting(stock, rng)[:40]
+    if rng.random() < 0.7:
+        shades = np.linspace(*rng.uniform(0.6, 1.3, 2), 64)[:, None, None]
+        ground = (rng.uniform(30, 190, 3) * np.broadcast_to(shades, (64, 64, 1))).clip(0, 255).astype(np.uint8)
+    return crowd(behind, stock.spectators, ground, boards, rng)
+
+
+def spectators(stock: Stock, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut-outs (h, w, 4) of people who look more or less towards the camera, for crowds."""
+    side, distance = 2 * STANDING_PX, 8.0
+    camera = SceneCamera(STANDING_PX / 1.7 * distance, looking(0, 0, 0), np.array([0, 1.0, 0]))
+    found = []
+    for _ in range(count):
+        posed = _person_at(stock, camera, np.array([0, 0, distance]), np.pi + rng.normal(0, 0.6), rng)
+        drawing = draw([posed.mesh()], stock.wardrobe.mips, camera, random_setting(stock, side, side, rng), side, side)
+        share = cv2.resize((drawing.owner >= 0).astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+        found.append(cut_out(drawing.picture, share))
+    return found
 
 
 def _strewn(
@@ -197,17 +226,20 @@ def turned(global_orient: np.ndarray, yaw: float) -> np.ndarray:
 
 
 def random_setting(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Setting:
-    """Surroundings turned at random, now and then a pattern or clutter instead, with or without a sun."""
+    """Surroundings turned at random, now and then a pattern, clutter or a crowd instead, with or without a sun."""
     surroundings = stock.surroundings
     number = int(rng.integers(len(surroundings.panoramas)))
     panorama_from_world = axis_angle_to_rotmat(np.array([0.0, rng.uniform(-np.pi, np.pi), 0.0]))
     image = surroundings.panoramas[number]
     kind = rng.random()
-    is_flat = kind < PATTERN_SHARE + CLUTTER_SHARE or not goes_all_around(image)
+    with_crowd = PATTERN_SHARE + CLUTTER_SHARE + (CROWD_SHARE if stock.spectators else 0)
+    is_flat = kind < with_crowd or not goes_all_around(image)
     if kind < PATTERN_SHARE:
         image = stock.wardrobe.mips[0][rng.choice(stock.wardrobe.patterns)][..., :3]
     elif kind < PATTERN_SHARE + CLUTTER_SHARE:
         image = clutter(stock, width, height, rng)
+    elif kind < with_crowd:
+        image = crowded_stand(stock, width, height, rng)
     direction, colour = rng.normal(0, 1, 3), np.zeros(3)
     direction[1] = abs(direction[1]) + 0.3
     if rng.random() < 0.5:
