@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av import VideoFrame
 
 from aios_core.errors import FootageError
 from aios_core.media.image import IMAGE_SUFFIXES, image_size, read_image, resized
 from aios_core.media.read_ahead import read_ahead
-from aios_core.media.video import VIDEO_SUFFIXES, VideoInfo, probe_video, upright, video_frames
+from aios_core.media.video import VIDEO_SUFFIXES, Reformatters, VideoInfo, probe_video, upright, video_frames
 
 SEQUENCE_FPS = Fraction(24)
 """Image sequences carry no frame rate; film's is assumed (Blender's default too)."""
@@ -62,16 +64,24 @@ class Footage:
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
-    def frames(self, size: tuple[int, int] | None = None, ahead: int = AHEAD) -> Iterator[Frame]:
+    def frames(
+        self, size: tuple[int, int] | None = None, ahead: int = AHEAD, may_read: threading.Event | None = None
+    ) -> Iterator[Frame]:
         """The frames, decoded in threads `ahead` of the consumer; at a size (width, height) resized there as well.
 
         They are resized by averaging areas, so that nothing of a frame's own size is kept; pixels between are
-        interpolated where they grow.
+        interpolated where they grow. While `may_read` is not set the threads rest.
         """
         if self.kind == "video":
             decoded = video_frames(self.path, self.start, self.stop, self.step, self.warnings)
-            return read_ahead(decoded, lambda frame: self._frame(frame[0], frame[1], upright(frame[2], size)), ahead)
-        read = read_ahead(self._chosen(), lambda row: self._picture(row, size), ahead)
+            reformatters = Reformatters()
+
+            def picture(decoded: tuple[int, float, VideoFrame]) -> Frame:
+                index, time, frame = decoded
+                return self._frame(index, time, upright(frame, size, reformatters.mine))
+
+            return read_ahead(decoded, picture, ahead, may_read)
+        read = read_ahead(self._chosen(), lambda row: self._picture(row, size), ahead, may_read)
         return (frame for frame in read if frame is not None)
 
     def _frame(self, index: int, timestamp: float, rgb: np.ndarray) -> Frame:

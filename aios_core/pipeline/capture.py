@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -25,7 +26,7 @@ from aios_core.media import Footage, Frame, open_footage
 from aios_core.mocap import Mocap
 from aios_core.model.checkpoint import config_from_json, config_to_json, weights_path
 from aios_core.pipeline.detections import DetectionRun, FrameDetections, open_run
-from aios_core.pipeline.network import Network, NetworkFacts, load_network, people_in, start_looking
+from aios_core.pipeline.network import Looking, Network, NetworkFacts, load_network, people_in, start_looking
 from aios_core.pipeline.people import FramePeople
 
 Item = TypeVar("Item")
@@ -174,14 +175,25 @@ def people_of(
 ) -> Iterator[tuple[Frame, FramePeople]]:
     """(frame, its people) in order; reading, the network and the reading of its answers overlap.
 
-    Threads decode and shrink the frames ahead. A GPU is already at work on a batch when the one before is read.
+    Threads decode and shrink the frames ahead. A GPU is already at work on a batch when the one before is read. Where
+    the network takes all cores they rest while it looks: its threads would wait for the one that shares a core.
     """
     size = network.picture_size(footage)
     count = config.batch or network.frames_at_once(size)
-    frames = footage.frames(size if network.config.antialias else None, 2 * count)
+    may_read = threading.Event()
+    may_read.set()
+    frames = footage.frames(size if network.config.antialias else None, 2 * count, may_read)
+
+    def begin(batch: list[Frame]) -> Looking:
+        if network.takes_all_cores():
+            may_read.clear()
+        looking = start_looking(network, batch, size)
+        may_read.set()
+        return looking
+
     with closing(frames):
         batches = iter(lambda: list(islice(frames, count)), [])
-        begun = ((batch, start_looking(network, batch, size)) for batch in batches)
+        begun = ((batch, begin(batch)) for batch in batches)
         for batch, looking in _one_ahead(begun):
             yield from zip(batch, people_in(looking, network, footage, config, threshold), strict=True)
 

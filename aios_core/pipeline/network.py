@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -58,6 +59,10 @@ class Network:
         """How many pictures of (width, height) `size` make a good batch: small ones are worth more of them."""
         pixels = PIXELS_AT_ONCE.get(self.device.type, PIXELS_AT_ONCE["cpu"])
         return min(max(pixels // (size[0] * size[1]), 1), MOST_FRAMES_AT_ONCE)
+
+    def takes_all_cores(self) -> bool:
+        """Whether whatever else the process does takes from what the network computes with."""
+        return self.device.type == "cpu" and torch.get_num_threads() >= (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,39 @@ def test_items_are_read_while_the_consumer_is_at_work():
     assert list(results) == [2]
 
 
+def test_nobody_reads_or_works_while_the_gate_is_shut():
+    may_read, begun = threading.Event(), []
+
+    def items():
+        for item in range(6):
+            begun.append(("read", item))
+            yield item
+
+    def work(item: int) -> int:
+        begun.append(("work", item))
+        return item
+
+    may_read.set()
+    results = read_ahead(items(), work, 2, may_read)
+    assert next(results) == 0
+    may_read.clear()
+    time.sleep(0.2)  # what had begun ends
+    before = list(begun)
+    time.sleep(0.2)
+    assert begun == before and len(before) < 12
+    may_read.set()
+    assert list(results) == [1, 2, 3, 4, 5]
+
+
+def test_closing_ends_threads_that_rest_at_the_gate():
+    may_read = threading.Event()
+    may_read.set()
+    results = read_ahead(range(100), lambda item: item, 2, may_read)
+    next(results)
+    may_read.clear()
+    results.close()
+
+
 def test_no_more_is_read_than_may_wait():
     read = []
 
@@ -121,12 +154,12 @@ class FakeFootage(Footage):
 
     read = 0
 
-    def frames(self, size=None, ahead=4):
+    def frames(self, size=None, ahead=4, may_read=None):
         def item(index: int):
             FakeFootage.read = index + 1
             return self._frame(index, index / 25, np.zeros((64, 96, 3), np.uint8))
 
-        return read_ahead(range(self.frame_count), item, ahead)
+        return read_ahead(range(self.frame_count), item, ahead, may_read)
 
 
 class Watcher(torch.nn.Module):
@@ -159,13 +192,33 @@ def fake_line(count: int, batch: int) -> tuple[FakeFootage, Network, CaptureConf
     return footage, Network(Watcher(batch), torch.device("cpu"), None, 0.3), CaptureConfig(batch=batch)
 
 
-def test_the_next_frames_are_read_while_the_network_looks():
+def test_the_next_frames_are_read_while_the_network_looks(monkeypatch):
+    monkeypatch.setattr(Network, "takes_all_cores", lambda _: False)
     footage, network, config = fake_line(count=12, batch=3)
     found = list(people_of(footage, network, config, 0.3))
     assert [frame.index for frame, _ in found] == list(range(12))
     assert all(len(people) for _, people in found)
     assert network.model.calls == 4
     assert network.model.waited_in_vain == 1, "behind the last batch there is nothing to read"
+
+
+def test_nothing_is_read_while_the_network_takes_all_cores(monkeypatch):
+    monkeypatch.setattr(Network, "takes_all_cores", lambda _: True)
+    footage, network, config = fake_line(count=24, batch=3)
+    looked, grown = network.model.forward, []
+
+    def forward(images, padding_mask, least_score=0.0):
+        time.sleep(0.05)  # what had begun ends
+        before = FakeFootage.read
+        time.sleep(0.05)
+        grown.append(FakeFootage.read - before)
+        return looked(images, padding_mask)
+
+    network.model.patience = 0
+    network.model.forward = forward
+    found = list(people_of(footage, network, config, 0.3))
+    assert [frame.index for frame, _ in found] == list(range(24))
+    assert grown == [0] * 8
 
 
 def test_an_error_of_the_network_ends_the_reading():

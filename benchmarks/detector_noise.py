@@ -1,0 +1,179 @@
+"""How a network errs on a video whose people are known: what `tests/tracking_scenes.py` makes its detections of.
+
+    python -m benchmarks.detector_noise [--weights FILE] [VIDEO ...]
+
+Beside every video VIDEO.mp4 lies VIDEO.truth.npz; without any it is the demo's. Slow errors are the running median of a
+person's, over half a second; the rest is fast. Where the fast ones leap, another of the network's queries has answered:
+such detections are astray. People of whom others cover a tenth or more are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from aios_core import mocap
+from aios_core.body.files import open_body
+from aios_core.config import CaptureConfig
+from aios_core.evaluation.motion import joints_of
+from aios_core.geometry.boxes import iou_matrix
+from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
+from aios_core.pipeline.capture import WEAK_SHARE, iterate_people
+from aios_core.pipeline.network import load_network
+from aios_core.pipeline.people import FramePeople
+from benchmarks.clips import PLAZA
+from tests.tracking_scenes import DetectorNoise, Error
+
+SLOW_FRAMES = 15
+LEAP = 4.0
+"""Usual fast errors of boxes or joints that make a leap."""
+HIDDEN = 0.1
+
+
+@dataclass(frozen=True)
+class Sights:
+    """What the network said of one person: T frames in which it found it, and there is little in the way."""
+
+    expected: int
+    """Frames in which it could have been found."""
+    again: int
+    """Other detections of the same person that were not taken out as duplicates."""
+    errors: dict[str, np.ndarray]
+    """(T, ...) by the names of DetectorNoise's errors, in its units."""
+    scores: np.ndarray
+    """(T,)"""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default="open")
+    parser.add_argument("videos", nargs="*", type=Path, default=[PLAZA])
+    options = parser.parse_args()
+    sights, false_people = [], []
+    for video in options.videos:
+        seen, false = sights_of(video, options.weights)
+        sights += seen
+        false_people.append(false)
+    noise = detector_noise(sights, float(np.mean(false_people)))
+    for field in fields(DetectorNoise):
+        print(f"{field.name:14s} {_text(getattr(noise, field.name))}")
+
+
+def _text(value: float | Error) -> str:
+    if not isinstance(value, Error):
+        return f"{value:.3f}"
+    return f"usual {value.usual:.3f}, astray {value.astray:.3f}, slow {value.slow:.3f}"
+
+
+def sights_of(video: Path, weights: str) -> tuple[list[Sights], float]:
+    """The sights of everybody in a video, and how many people a frame the network saw where there was nobody."""
+    truth, body = mocap.load(video.with_suffix(".truth.npz")), open_body()
+    config = CaptureConfig(weights=weights)
+    config = replace(config, threshold=WEAK_SHARE * load_network(config, body).threshold)  # all that tracking uses
+    frames = [people for _, people in iterate_people(video, config)]
+    boxes, depths = _boxes_and_depths(truth, body, len(frames))
+    hidden = np.stack([_hidden(boxes[:, t], depths[:, t]) for t in range(len(frames))], 1)
+    overlaps = [iou_matrix(boxes[:, t], people.boxes_xyxy_px) for t, people in enumerate(frames)]
+    false = sum(int((overlap.max(0, initial=0) < 0.1).sum()) for overlap in overlaps) / len(frames)
+    found = []
+    for p, track in enumerate(truth.tracks):
+        rows, picks, again = [], [], 0
+        usable = [int(t) for t in track.frames if hidden[p, t] < HIDDEN]
+        for t in usable:
+            mine = [i for i in np.flatnonzero(overlaps[t][p] > 0.4) if overlaps[t][:, i].argmax() == p]
+            if mine:
+                best = max(mine, key=lambda i: frames[t].scores[i])
+                rows.append(t)
+                picks.append(frames[t].select(np.array([best])))
+                again += len(mine) - 1
+        found.append(_sights(track, rows, picks, depths[p], len(usable), again))
+    return found, false
+
+
+def _boxes_and_depths(truth: mocap.Mocap, body, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(P, T, 4) pixels and (P, T) metres to the pelvis; far away and nowhere where somebody is not."""
+    boxes, depths = np.full((len(truth.tracks), count, 4), -1.0), np.full((len(truth.tracks), count), 1e3)
+    for p, track in enumerate(truth.tracks):
+        boxes[p, track.frames] = track.boxes_xyxy_px
+        depths[p, track.frames] = joints_of(truth, track, body)[:, 0, 2]
+    return boxes, depths
+
+
+def _hidden(boxes: np.ndarray, depths: np.ndarray) -> np.ndarray:
+    """(P,) share of each box that the nearer people's boxes cover (of the one that covers most)."""
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    area = np.clip(boxes[:, 2:] - boxes[:, :2], 1, None).prod(-1)
+    cover = np.clip(high - low, 0, None).prod(-1) / area[:, None]
+    return np.where(depths[None] < depths[:, None], cover, 0).max(1)
+
+
+def _sights(track, rows: list[int], picks: list[FramePeople], depths: np.ndarray, expected: int, again: int) -> Sights:
+    at = np.searchsorted(track.frames, rows)
+    true_boxes = track.boxes_xyxy_px[at]
+    size = (true_boxes[:, 2:] - true_boxes[:, :2]).max(-1)
+    found = {f.name: np.concatenate([getattr(p, f.name) for p in picks]) for f in fields(FramePeople)}
+    turned = axis_angle_to_rotmat(track.body_pose[at]).swapaxes(-1, -2) @ axis_angle_to_rotmat(found["body_pose"])
+    depth = np.log(1 / np.maximum(found["camera"][:, 0], 1e-6)) - np.log(depths[rows])
+    errors = {
+        "score": found["scores"],
+        "box": (found["boxes_xyxy_px"] - true_boxes) / size[:, None],
+        "keypoints": (found["keypoints_px"] - track.keypoints_px[at]) / size[:, None, None],
+        "depth": depth,
+        "pose_deg": np.degrees(rotmat_to_axis_angle(turned)),
+        "shape": found["betas"],
+        "token": found["tokens"],
+    }
+    # What never changes is not an error that a tracker could stumble over.
+    constant = ("score", "depth", "shape", "token")
+    errors = {name: e - e.mean(0) if name in constant else e for name, e in errors.items()}
+    return Sights(expected, again, errors, found["scores"])
+
+
+def detector_noise(sights: list[Sights], false_people: float) -> DetectorNoise:
+    """The noise that fits these sights best."""
+    parts = {name: ([], [], []) for name in sights[0].errors}
+    astray_all, scores = [], []
+    for seen in sights:
+        slow = {
+            n: median_filter(e, (SLOW_FRAMES,) + (1,) * (e.ndim - 1), mode="nearest") for n, e in seen.errors.items()
+        }
+        fast = {name: error - slow[name] for name, error in seen.errors.items()}
+        leaps = [np.sqrt((fast[name].reshape(len(fast[name]), -1) ** 2).mean(1)) for name in ("box", "keypoints")]
+        astray = np.any([leap > LEAP * np.median(leap) for leap in leaps], 0)
+        astray_all.append(astray)
+        scores.append(seen.scores[~astray])
+        for name, (usual, far, drift) in parts.items():
+            usual.append(fast[name][~astray])
+            far.append(fast[name][astray])
+            drift.append(slow[name][~astray])
+
+    def size(name: str, kind: int) -> float:
+        values = np.concatenate(parts[name][kind])
+        if name == "token":  # the length of the error, not of its components
+            return float(np.sqrt((values**2).sum(-1).mean())) if len(values) else 0.0
+        return float(np.sqrt((values**2).mean())) if values.size else 0.0
+
+    errors = {
+        name if name != "score" else "score_error": Error(*(size(name, kind) for kind in range(3))) for name in parts
+    }
+    expected = sum(seen.expected for seen in sights)
+    seen = sum(len(s.scores) for s in sights)
+    return replace(
+        DetectorNoise(),
+        missed=1 - seen / expected,
+        astray=float(np.concatenate(astray_all).mean()),
+        score=float(np.concatenate(scores).mean()),
+        duplicates=sum(s.again for s in sights) / seen,
+        false_people=false_people,
+        **errors,
+    )
+
+
+if __name__ == "__main__":
+    main()
