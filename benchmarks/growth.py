@@ -83,7 +83,7 @@ def reading_ms(count: int) -> float:
     found = predictions(count)
 
     def read() -> None:
-        people = without_duplicates(people_from_predictions(found, 0, 1280, 720, None, 0.3), 0.9)
+        people = without_duplicates(people_from_predictions(found, [(1280, 720)], None, 0.3)[0], 0.9)
         assert len(people) == count
 
     return 1e3 * float(np.median([seconds_of(read) for _ in range(10)]))

@@ -111,8 +111,7 @@ def turns_one_by_one(footage: Footage, network: Network, config: CaptureConfig) 
     frames = footage.frames(ahead=1)
     while batch := list(islice(frames, config.batch)):
         found = network.model(*pad_batch([preprocess(frame.rgb, network.config) for frame in batch])).final
-        for i in range(len(batch)):
-            people = people_from_predictions(found, i, *SIZE, network.hand_means, network.threshold)
+        for people in people_from_predictions(found, [SIZE] * len(batch), network.hand_means, network.threshold):
             without_duplicates(people, config.duplicate_overlap)
             yield
 

@@ -160,9 +160,8 @@ def look(network: Network, truths: list[Truth]) -> list[FramePeople]:
         images = images.to(network.device, memory_format=torch.channels_last)
         padding = padding.to(network.device)
         predictions: LayerPredictions = network.model(images, padding, least_score=network.least_score).final
-        for i, truth in enumerate(truths[start : start + size]):
-            height, width = truth.rgb.shape[:2]
-            found.append(people_from_predictions(predictions, i, width, height, network.hand_means, 0.0))
+        sizes = [truth.rgb.shape[1::-1] for truth in truths[start : start + size]]
+        found += people_from_predictions(predictions, sizes, network.hand_means, 0.0)
     return found
 
 

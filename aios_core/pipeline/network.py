@@ -155,11 +155,9 @@ def people_in(
     """The people of each frame whose score reaches the threshold, best scores first, without duplicates."""
     if looking.ready is not None:
         looking.ready.synchronize()
-    answers = []
-    for i in range(len(looking.predictions.logits)):
-        people = people_from_predictions(
-            looking.predictions, i, footage.width, footage.height, network.hand_means, threshold
-        )
-        people = without_duplicates(people, config.duplicate_overlap)
-        answers.append(people.select(np.arange(min(len(people), config.max_people or len(people)))))
-    return answers
+    sizes = [(footage.width, footage.height)] * len(looking.predictions.logits)
+    found = people_from_predictions(looking.predictions, sizes, network.hand_means, threshold)
+    return [
+        without_duplicates(people, config.duplicate_overlap).select(slice(config.max_people or None))
+        for people in found
+    ]

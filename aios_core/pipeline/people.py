@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,38 +69,37 @@ def joined(people: Sequence[FramePeople]) -> FramePeople:
 
 def people_from_predictions(
     predictions: LayerPredictions,
-    image: int,
-    width: int,
-    height: int,
+    sizes: Sequence[tuple[int, int]],
     hand_means: tuple[np.ndarray, np.ndarray] | None,
     threshold: float,
-) -> FramePeople:
-    """Everybody in picture `image` of a batch whose score reaches the threshold, one entry a person.
+) -> list[FramePeople]:
+    """Everybody in each picture of a batch whose score reaches the threshold, one entry a person.
 
-    width, height: of the footage, pixels. hand_means: left and right mean hand (15, 3) that predicted hands are
-    relative to, or None where they are absolute.
+    sizes: (width, height) of each picture's footage, pixels. hand_means: left and right mean hand (15, 3) that
+    predicted hands are relative to, or None where they are absolute.
     """
+    scores = predictions.logits.float().sigmoid().amax(-1).cpu().numpy()
+    order = np.argsort(-scores, axis=1, kind="stable")
+    images, ranks = np.nonzero(np.take_along_axis(scores, order, 1) >= threshold)
+    chosen = images, order[images, ranks]  # everybody of all pictures, one picture after the other
 
     def array(values) -> np.ndarray:
-        return values[image].float().cpu().numpy()[chosen]
+        return values.float().cpu().numpy()[chosen]
 
-    scores = predictions.logits[image].float().sigmoid().amax(-1).cpu().numpy()
-    order = np.argsort(-scores, kind="stable")
-    chosen = order[scores[order] >= threshold]
-    size = np.array([width, height], np.float32)
+    size = np.array(sizes, np.float32)[images]
     hands = (predictions.left_hand_rotmats, predictions.right_hand_rotmats)
     parts = (predictions.body_rotmats, *hands, predictions.jaw_rotmats)
-    poses = rotmat_to_axis_angle(np.concatenate([array(part) for part in parts], 1))  # at once: it is called often
+    poses = rotmat_to_axis_angle(np.concatenate([array(part) for part in parts], 1))
     body, *hands, jaw = np.split(poses, np.cumsum([part.shape[2] for part in parts])[:-1], 1)
     if hand_means is not None:
         hands = [absolute_hand_pose(hand, mean) for hand, mean in zip(hands, hand_means, strict=True)]
-    return FramePeople(
+    everybody = FramePeople(
         scores=scores[chosen],
         boxes_xyxy_px=cxcywh_to_xyxy(array(predictions.boxes)) * np.tile(size, 2),
-        keypoints_px=array(predictions.keypoints) * size,
-        left_hand_keypoints_px=array(predictions.left_hand_keypoints) * size,
-        right_hand_keypoints_px=array(predictions.right_hand_keypoints) * size,
-        face_keypoints_px=array(predictions.face_keypoints) * size,
+        keypoints_px=array(predictions.keypoints) * size[:, None],
+        left_hand_keypoints_px=array(predictions.left_hand_keypoints) * size[:, None],
+        right_hand_keypoints_px=array(predictions.right_hand_keypoints) * size[:, None],
+        face_keypoints_px=array(predictions.face_keypoints) * size[:, None],
         global_orient=body[:, 0],
         body_pose=body[:, 1:],
         left_hand_pose=hands[0].astype(np.float32),
@@ -110,6 +110,8 @@ def people_from_predictions(
         camera=array(predictions.camera),
         tokens=unit_length(array(predictions.person_tokens)),
     )
+    ends = np.searchsorted(images, np.arange(len(scores) + 1)).tolist()
+    return [everybody.select(slice(*rows)) for rows in pairwise(ends)]
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
@@ -127,6 +129,8 @@ def without_duplicates(people: FramePeople, overlap: float) -> FramePeople:
     boxes = iou_matrix(people.boxes_xyxy_px, people.boxes_xyxy_px)
     points = keypoint_similarity(people.keypoints_px, people.keypoints_px, area)
     same = boxes * np.maximum(points, points.T)
+    if not (np.triu(same, 1) > overlap).any():
+        return people
     kept: list[int] = []
     for i in range(len(people)):
         if all(same[i, k] <= overlap for k in kept):

@@ -1,6 +1,6 @@
 """From predictions to tracks: one entry a person, places that match the picture, the same person over time."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def people(boxes: list[list[float]], scores=None) -> FramePeople:
 
 
 def test_people_are_those_over_the_threshold_best_first_in_pixels():
-    found = people_from_predictions(predictions(), 0, 640, 480, None, 0.3)
+    found = people_from_predictions(predictions(), [(640, 480)], None, 0.3)[0]
     assert len(found) == 3
     assert (np.diff(found.scores) < 0).all()
     assert found.keypoints_px[..., 0].max() > 1
@@ -80,8 +80,8 @@ def test_people_are_those_over_the_threshold_best_first_in_pixels():
 
 def test_relative_hands_become_absolute_by_adding_the_mean_component_by_component():
     mean = (np.full((15, 3), 0.1, np.float32), np.full((15, 3), -0.2, np.float32))
-    relative = people_from_predictions(predictions(), 0, 64, 48, None, 0.3)
-    absolute = people_from_predictions(predictions(), 0, 64, 48, mean, 0.3)
+    relative = people_from_predictions(predictions(), [(64, 48)], None, 0.3)[0]
+    absolute = people_from_predictions(predictions(), [(64, 48)], mean, 0.3)[0]
     assert np.allclose(absolute.left_hand_pose, relative.left_hand_pose + 0.1, atol=1e-6)
     assert np.allclose(absolute.right_hand_pose, relative.right_hand_pose - 0.2, atol=1e-6)
 
@@ -119,6 +119,20 @@ def test_another_focal_length_scales_the_depth_and_keeps_the_picture(factor):
     assert refitted[:, 2] / transl[:, 2] == pytest.approx(np.full(4, factor), rel=0.06)
 
 
+def test_a_batch_gives_each_picture_its_own_people():
+    found = predictions()
+    arrays = {name: value for name, value in vars(found).items() if value is not None}
+    both = replace(found, **{name: torch.cat([array, array.flip(1)]) for name, array in arrays.items()})
+    both.logits[1, -1] = -9.0  # the best is missing in the second picture
+    first, second = people_from_predictions(both, [(640, 480), (320, 240)], None, 0.3)
+    alone = people_from_predictions(found, [(640, 480)], None, 0.3)[0]
+    assert all(np.allclose(getattr(first, f.name), getattr(alone, f.name)) for f in fields(FramePeople))
+    assert len(second) == len(first) - 1 > 0
+    assert np.allclose(second.boxes_xyxy_px, first.boxes_xyxy_px[1:] / 2)
+    both.logits[:] = -9.0
+    assert [len(people) for people in people_from_predictions(both, [(64, 48)] * 2, None, 0.3)] == [0, 0]
+
+
 def test_nobody_ends_up_behind_the_camera():
     joints, _ = bodies_at()
     wild = np.random.default_rng(0).uniform(0, 600, (4, 22, 2))
@@ -128,7 +142,7 @@ def test_nobody_ends_up_behind_the_camera():
 
 def test_placed_people_cover_the_pixels_the_network_saw_them_at():
     body, size = open_body(), (1280, 720)
-    found = people_from_predictions(predictions(), 0, *size, None, 0.1)
+    found = people_from_predictions(predictions(), [size], None, 0.1)[0]
     # x and y of the camera are small against its depth: everybody near the middle of the picture
     scale = np.array([0.12, 0.1, 0.09, 0.15, 0.11], np.float32)[: len(found)]
     camera = np.stack([scale, 0.1 * np.arange(len(found)) - 0.2, 0.05 * np.ones(len(found))], -1).astype(np.float32)
@@ -216,8 +230,8 @@ def test_a_mirrored_network_gives_mirrored_people():
         left_hand_rotmats=original.right_hand_rotmats * flip,
         right_hand_rotmats=original.left_hand_rotmats * flip,
     )  # fmt: skip
-    a = people_from_predictions(original, 0, 640, 480, None, 0.3)
-    b = people_from_predictions(other, 0, 640, 480, None, 0.3)
+    a = people_from_predictions(original, [(640, 480)], None, 0.3)[0]
+    b = people_from_predictions(other, [(640, 480)], None, 0.3)[0]
     pose = np.zeros((len(a), 55, 3), np.float32)
     pose[:, 0], pose[:, 1:22], pose[:, 25:40], pose[:, 40:] = (
         a.global_orient,
