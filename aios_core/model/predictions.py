@@ -60,6 +60,8 @@ def copied_to_cpu(predictions: LayerPredictions) -> LayerPredictions:
     """The same predictions in the CPU's memory, float32, in one copy, which may still be under way from a GPU."""
     tensors = {f.name: getattr(predictions, f.name) for f in fields(predictions)}
     tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    if predictions.logits.device.type == "cpu":
+        return LayerPredictions(**{name: tensor.float() for name, tensor in tensors.items()})
     flat = torch.cat([tensor.float().flatten(2) for tensor in tensors.values()], -1)
     if flat.is_cuda:
         flat = torch.empty(flat.shape, pin_memory=True).copy_(flat, non_blocking=True)
