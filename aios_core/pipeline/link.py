@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from aios_core.pipeline.exchange import exchanged
 from aios_core.pipeline.looks import DIRECTIONS, NOTHING, Look, Telling, telling
 from aios_core.pipeline.track import Fragment, Tracker
 
@@ -105,7 +107,16 @@ def link(fragments: Mapping[int, Fragment]) -> dict[int, int]:
     person: dict[int, int] = {}
     for _ in range(ROUNDS):
         person = _linked(fragments, looks, told, person)
-    return person
+
+    @cache
+    def link_cost(before: int, after: int) -> float:
+        last, first = fragments[before], fragments[after]
+        if first.first.time - last.last.time > LONGEST_ABSENCE_SECONDS:
+            return np.inf
+        return _place_cost(_Person(0, {}, last_number=before, last=last), first)
+
+    times = {number: (fragment.first.time, fragment.last.time) for number, fragment in fragments.items()}
+    return exchanged(person, times, looks, told, link_cost)
 
 
 def _linked(

@@ -7,7 +7,7 @@ directions, and how much people differ who are seen at the same time. Errors are
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -65,7 +65,9 @@ class Telling:
     within: float
     """Squared length of the error of half a second."""
     between: float
-    """The same of a person's difference from the mean person."""
+    """The same of a person's difference from the mean person ..."""
+    usual: np.ndarray
+    """(C,) ... who looks like this."""
 
     def look(self, fragment: Fragment) -> Look:
         """A fragment's."""
@@ -86,6 +88,20 @@ class Telling:
         odds = DIRECTIONS[self.name] / 2 * (np.log(ratio) - off * (1 - 1 / ratio))
         return float(np.clip(odds, -MOST_FOR_LOOKS, MOST_FOR_LOOKS))
 
+    def likelihood(self, sums: np.ndarray) -> np.ndarray:
+        """(E,) logarithm of the likelihood that looks are one person's, whoever that is, up to what all looks share.
+
+        sums: (E, C + 2) the half seconds, and the sums over them of looks less `usual` and of their squared lengths.
+        """
+        directions = DIRECTIONS[self.name]
+        within, between = self.within / directions, self.between / directions
+        count = np.maximum(sums[:, 0], 1e-6)
+        squared_mean = (sums[:, 1:-1] ** 2).sum(-1) / count**2
+        error = within / count
+        spread = (sums[:, -1] - count * squared_mean) / within
+        odds = directions * np.log(error / (between + error)) - spread - squared_mean / (between + error)
+        return np.where(sums[:, 0] > 1e-6, odds / 2, 0.0)
+
 
 def telling(name: str, fragments: Mapping[int, Fragment]) -> Telling:
     """What the fragments of a clip say about one kind of look."""
@@ -93,13 +109,15 @@ def telling(name: str, fragments: Mapping[int, Fragment]) -> Telling:
     size = next((len(f.looks[name].means[0]) for f in fragments.values() if f.looks[name].means), 1)
     scale = _whitening(np.array(steps).reshape(-1, size))
     within = SLOW_ERRORS * float(np.mean([((scale @ step) ** 2).sum() for step in steps])) / 2 if steps else 1.0
-    found = Telling(name, scale, within, within)
+    means = [mean for fragment in fragments.values() for mean in fragment.looks[name].means]
+    usual = scale @ np.mean(means, axis=0) if means else np.zeros(size)
+    found = Telling(name, scale, within, within, usual)
     between = [
         (((a.mean - b.mean) ** 2).sum() - within * (1 / a.count + 1 / b.count)) / 2
         for a, b in _pairs_at_one_time(found, fragments)
     ]
     total = sum(between) + PRIOR_PAIRS * PRIOR_RATIO * within
-    return Telling(name, scale, within, max(total / (len(between) + PRIOR_PAIRS), 1e-3 * within))
+    return replace(found, between=max(total / (len(between) + PRIOR_PAIRS), 1e-3 * within))
 
 
 def _steps(looks: Looks) -> list[np.ndarray]:
