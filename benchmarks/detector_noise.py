@@ -4,7 +4,7 @@
 
 Beside every video VIDEO.mp4 lies VIDEO.truth.npz; without any it is the demo's. Slow errors are the running median of a
 person's, over half a second; the rest is fast. Where the fast ones leap, another of the network's queries has answered:
-such detections are astray. People of whom others cover a tenth or more are left out.
+such detections are astray. People of whom others cover a tenth or more are left out, and those who are never found.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from aios_core import mocap
+from aios_core.body.body_model import BodyModel
 from aios_core.body.files import open_body
 from aios_core.config import CaptureConfig
 from aios_core.evaluation.motion import joints_of
@@ -24,7 +25,7 @@ from aios_core.geometry.boxes import iou_matrix
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.pipeline.capture import WEAK_SHARE, iterate_people
 from aios_core.pipeline.network import load_network
-from aios_core.pipeline.people import FramePeople
+from aios_core.pipeline.people import FramePeople, joined
 from benchmarks.clips import PLAZA
 from tests.tracking_scenes import DetectorNoise, Error
 
@@ -91,11 +92,12 @@ def sights_of(video: Path, weights: str) -> tuple[list[Sights], float]:
                 rows.append(t)
                 picks.append(frames[t].select(np.array([best])))
                 again += len(mine) - 1
-        found.append(_sights(track, rows, picks, depths[p], len(usable), again))
+        if rows:
+            found.append(_sights(track, rows, picks, depths[p], len(usable), again))
     return found, false
 
 
-def _boxes_and_depths(truth: mocap.Mocap, body, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _boxes_and_depths(truth: mocap.Mocap, body: BodyModel, count: int) -> tuple[np.ndarray, np.ndarray]:
     """(P, T, 4) pixels and (P, T) metres to the pelvis; far away and nowhere where somebody is not."""
     boxes, depths = np.full((len(truth.tracks), count, 4), -1.0), np.full((len(truth.tracks), count), 1e3)
     for p, track in enumerate(truth.tracks):
@@ -113,26 +115,28 @@ def _hidden(boxes: np.ndarray, depths: np.ndarray) -> np.ndarray:
     return np.where(depths[None] < depths[:, None], cover, 0).max(1)
 
 
-def _sights(track, rows: list[int], picks: list[FramePeople], depths: np.ndarray, expected: int, again: int) -> Sights:
+def _sights(
+    track: mocap.Track, rows: list[int], picks: list[FramePeople], depths: np.ndarray, expected: int, again: int
+) -> Sights:
     at = np.searchsorted(track.frames, rows)
     true_boxes = track.boxes_xyxy_px[at]
     size = (true_boxes[:, 2:] - true_boxes[:, :2]).max(-1)
-    found = {f.name: np.concatenate([getattr(p, f.name) for p in picks]) for f in fields(FramePeople)}
-    turned = axis_angle_to_rotmat(track.body_pose[at]).swapaxes(-1, -2) @ axis_angle_to_rotmat(found["body_pose"])
-    depth = np.log(1 / np.maximum(found["camera"][:, 0], 1e-6)) - np.log(depths[rows])
+    found = joined(picks)
+    turned = axis_angle_to_rotmat(track.body_pose[at]).swapaxes(-1, -2) @ axis_angle_to_rotmat(found.body_pose)
+    depth = -np.log(np.maximum(found.camera[:, 0], 1e-6)) - np.log(depths[rows])
     errors = {
-        "score": found["scores"],
-        "box": (found["boxes_xyxy_px"] - true_boxes) / size[:, None],
-        "keypoints": (found["keypoints_px"] - track.keypoints_px[at]) / size[:, None, None],
+        "score": found.scores,
+        "box": (found.boxes_xyxy_px - true_boxes) / size[:, None],
+        "keypoints": (found.keypoints_px - track.keypoints_px[at]) / size[:, None, None],
         "depth": depth,
         "pose_deg": np.degrees(rotmat_to_axis_angle(turned)),
-        "shape": found["betas"],
-        "token": found["tokens"],
+        "shape": found.betas,
+        "token": found.tokens,
     }
     # What never changes is not an error that a tracker could stumble over.
     constant = ("score", "depth", "shape", "token")
     errors = {name: e - e.mean(0) if name in constant else e for name, e in errors.items()}
-    return Sights(expected, again, errors, found["scores"])
+    return Sights(expected, again, errors, found.scores)
 
 
 def detector_noise(sights: list[Sights], false_people: float) -> DetectorNoise:
