@@ -39,12 +39,10 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Exchange:
-    """The fragments first[i:j] and second[k:l] change places."""
+    """Fragments of a first and of a second person that change places; either may be none, between two others."""
 
-    i: int
-    j: int
-    k: int
-    l: int  # noqa: E741
+    first: slice
+    second: slice
 
 
 def exchanged(
@@ -88,8 +86,8 @@ def _exchange_within(
             break
         one, other = lines[a].numbers, lines[b].numbers
         after = (
-            one[: best.i] + other[best.k : best.l] + one[best.j :],
-            other[: best.k] + one[best.i : best.j] + other[best.l :],
+            one[: best.first.start] + other[best.second] + one[best.first.stop :],
+            other[: best.second.start] + one[best.first] + other[best.second.stop :],
         )
         lines[a], lines[b] = (_line(numbers, times, looks, told) for numbers in after)
         changed = {a, b}
@@ -117,7 +115,7 @@ def _best(
 ) -> tuple[float, _Exchange | None]:
     """The gain of the best exchange between two people, a logarithm of odds, and the exchange."""
     possible = [*_tails(first, second, span), *_gifts(first, second, span)]
-    possible += [_Exchange(e.k, e.l, e.i, e.j) for e in _gifts(second, first, span)]
+    possible += [_Exchange(e.second, e.first) for e in _gifts(second, first, span)]
     if not possible:
         return 0.0, None
     gains = sum(np.clip(_looks_gain(first, second, possible, t), -MOST_FOR_LOOKS, MOST_FOR_LOOKS) for t in told)
@@ -136,7 +134,7 @@ def _tails(first: _Line, second: _Line, span: tuple[float, float]) -> Iterator[_
     for i in (*range(low, high), n):
         for k in range(least[i], most[i] + 1):
             if i < n or (i > 0 and k < m and span[0] <= second.begins[k] < span[1]):
-                yield _Exchange(i, n, k, m)
+                yield _Exchange(slice(i, n), slice(k, m))
 
 
 def _gifts(giver: _Line, taker: _Line, span: tuple[float, float]) -> Iterator[_Exchange]:
@@ -147,24 +145,27 @@ def _gifts(giver: _Line, taker: _Line, span: tuple[float, float]) -> Iterator[_E
     firsts = np.searchsorted(giver.begins, after, side="right").clip(low, high)
     lasts = np.searchsorted(giver.ends, before, side="left").clip(low, high)
     for k, (i, j) in enumerate(zip(firsts.tolist(), lasts.tolist(), strict=True)):
-        yield from (_Exchange(start, j, k, k) for start in range(i, j))
-        yield from (_Exchange(i, stop, k, k) for stop in range(i + 1, j))
+        yield from (_Exchange(slice(start, j), slice(k, k)) for start in range(i, j))
+        yield from (_Exchange(slice(i, stop), slice(k, k)) for stop in range(i + 1, j))
 
 
 def _looks_gain(first: _Line, second: _Line, exchanges: Sequence[_Exchange], told: Telling) -> np.ndarray:
     """(E,) how much likelier looks of one kind are after exchanges."""
-    i, j, k, m = np.array([(e.i, e.j, e.k, e.l) for e in exchanges]).T
     ours, theirs = first.sums[told.name], second.sums[told.name]
-    given, taken = ours[j] - ours[i], theirs[m] - theirs[k]
+    given, taken = (
+        sums[[part.stop for part in parts]] - sums[[part.start for part in parts]]
+        for sums, parts in ((ours, [e.first for e in exchanges]), (theirs, [e.second for e in exchanges]))
+    )
     now = told.likelihood(ours[-1:]) + told.likelihood(theirs[-1:])
     return told.likelihood(ours[-1] - given + taken) + told.likelihood(theirs[-1] - taken + given) - now
 
 
 def _links_gain(first: list[int], second: list[int], exchange: _Exchange, link_cost: LinkCost) -> float:
     """How much better the beginnings of fragments fit the ends of those before them after an exchange."""
-    i, j, k, m = exchange.i, exchange.j, exchange.k, exchange.l
-    ours = first[max(i - 1, 0) : i], first[i:j], first[j : j + 1]
-    theirs = second[max(k - 1, 0) : k], second[k:m], second[m : m + 1]
+    ours, theirs = (
+        (numbers[max(part.start - 1, 0) : part.start], numbers[part], numbers[part.stop : part.stop + 1])
+        for numbers, part in ((first, exchange.first), (second, exchange.second))
+    )
 
     def cost(*parts: list[int]) -> float:
         ends = [part for part in parts if part]
