@@ -41,8 +41,8 @@ class Sights:
 
     expected: int
     """Frames in which it could have been found."""
-    again: int
-    """Other detections of the same person that were not taken out as duplicates."""
+    again: np.ndarray
+    """Scores of other detections of the same person that were not taken out as duplicates."""
     errors: dict[str, np.ndarray]
     """(T, ...) by the names of DetectorNoise's errors, in its units."""
     scores: np.ndarray
@@ -83,7 +83,7 @@ def sights_of(video: Path, weights: str) -> tuple[list[Sights], float]:
     false = sum(int((overlap.max(0, initial=0) < 0.1).sum()) for overlap in overlaps) / len(frames)
     found = []
     for p, track in enumerate(truth.tracks):
-        rows, picks, again = [], [], 0
+        rows, picks, again = [], [], []
         usable = [int(t) for t in track.frames if hidden[p, t] < HIDDEN]
         for t in usable:
             mine = [i for i in np.flatnonzero(overlaps[t][p] > 0.4) if overlaps[t][:, i].argmax() == p]
@@ -91,9 +91,9 @@ def sights_of(video: Path, weights: str) -> tuple[list[Sights], float]:
                 best = max(mine, key=lambda i: frames[t].scores[i])
                 rows.append(t)
                 picks.append(frames[t].select(np.array([best])))
-                again += len(mine) - 1
+                again += [frames[t].scores[i] for i in mine if i != best]
         if rows:
-            found.append(_sights(track, rows, picks, depths[p], len(usable), again))
+            found.append(_sights(track, rows, picks, depths[p], len(usable), np.array(again)))
     return found, false
 
 
@@ -116,7 +116,7 @@ def _hidden(boxes: np.ndarray, depths: np.ndarray) -> np.ndarray:
 
 
 def _sights(
-    track: mocap.Track, rows: list[int], picks: list[FramePeople], depths: np.ndarray, expected: int, again: int
+    track: mocap.Track, rows: list[int], picks: list[FramePeople], depths: np.ndarray, expected: int, again: np.ndarray
 ) -> Sights:
     at = np.searchsorted(track.frames, rows)
     true_boxes = track.boxes_xyxy_px[at]
@@ -142,7 +142,7 @@ def _sights(
 def detector_noise(sights: list[Sights], false_people: float) -> DetectorNoise:
     """The noise that fits these sights best."""
     parts = {name: ([], [], []) for name in sights[0].errors}
-    astray_all, scores = [], []
+    astray_all, scores, astray_scores = [], [], []
     for seen in sights:
         slow = {
             n: median_filter(e, (SLOW_FRAMES,) + (1,) * (e.ndim - 1), mode="nearest") for n, e in seen.errors.items()
@@ -152,6 +152,7 @@ def detector_noise(sights: list[Sights], false_people: float) -> DetectorNoise:
         astray = np.any([leap > LEAP * np.median(leap) for leap in leaps], 0)
         astray_all.append(astray)
         scores.append(seen.scores[~astray])
+        astray_scores.append(seen.scores[astray])
         for name, (usual, far, drift) in parts.items():
             usual.append(fast[name][~astray])
             far.append(fast[name][astray])
@@ -172,11 +173,17 @@ def detector_noise(sights: list[Sights], false_people: float) -> DetectorNoise:
         DetectorNoise(),
         missed=1 - seen / expected,
         astray=float(np.concatenate(astray_all).mean()),
-        score=float(np.concatenate(scores).mean()),
-        duplicates=sum(s.again for s in sights) / seen,
+        score=_mean(scores),
+        astray_score=_mean(astray_scores),
+        duplicate_score=_mean([s.again for s in sights]),
+        duplicates=sum(len(s.again) for s in sights) / seen,
         false_people=false_people,
         **errors,
     )
+
+
+def _mean(values: list[np.ndarray]) -> float:
+    return float(np.concatenate(values).mean()) if sum(map(len, values)) else 0.0
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def sights(usual: float, slow: float, astray: float, astray_share: float, seed: 
         errors[name] = rng.normal(0, 1, (FRAMES, *shape)) * size + slow * drift(
             rng, (FRAMES, *shape), SLOW_SECONDS * FPS
         )
-    return Sights(FRAMES + 20, 30, errors, np.full(FRAMES, 0.6))
+    return Sights(FRAMES + 20, np.full(30, 0.2), errors, np.full(FRAMES, 0.6))
 
 
 def test_fast_slow_and_astray_errors_are_told_apart():
@@ -45,4 +45,5 @@ def test_shares_are_of_what_could_have_been_found():
     found = detector_noise([sights(0.02, 0.0, 0.02, 0.0, 0)], false_people=0.25)
     assert found.missed == pytest.approx(20 / 620)
     assert found.duplicates == pytest.approx(30 / 600)
+    assert found.duplicate_score == pytest.approx(0.2)
     assert found.score == pytest.approx(0.6) and found.false_people == 0.25

@@ -33,6 +33,8 @@ VELOCITY_SECONDS = 0.15
 """Velocities are averaged over about so long."""
 SAME_BODY = 0.15
 """Overlap times keypoint similarity from which a new person is one more detection of somebody already there."""
+SAME_BODY_IN_TURNS = 0.3
+"""The same for somebody who is seen where another was seen before, who is missing now."""
 MARGIN = 2.0
 """Numbers could have been confused where another assignment costs no more than this beyond the best."""
 LOOK_SECONDS = 0.5
@@ -98,6 +100,8 @@ class Fragment:
     """Number of frames in which another number was seen on the same body, ..."""
     together: Counter[int] = field(default_factory=Counter)
     """... and in which both were seen at all."""
+    turns: Counter[int] = field(default_factory=Counter)
+    """How often one of the two was seen on that body for the other."""
 
 
 @dataclass
@@ -129,6 +133,7 @@ class Tracker:
         cost = pair_costs(self._seen, sights, self._noise)
         pairs = _assigned(cost, strong)
         before = list(self._seen)
+        turns = _turns(before, sights, pairs)
         self._learn([before[row] for row, _ in pairs], [sights[column] for _, column in pairs])
         for row, column in pairs:
             ids[column] = before[row].id
@@ -143,6 +148,9 @@ class Tracker:
         self._part(_rivals(cost, pairs, [seen.id for seen in before], ids, same), {s.id: s for s in sights if s.id})
         known = np.flatnonzero(ids)
         self._sum_up([sights[i] for i in known], same[np.ix_(known, known)])
+        for here, gone in turns:
+            self.fragments[here.id].turns[gone.id] += 1
+            self.fragments[gone.id].turns[here.id] += 1
         ids[known] = [sights[i].id for i in known]
         return ids
 
@@ -203,6 +211,24 @@ def _assigned(cost: np.ndarray, strong: np.ndarray) -> list[tuple[int, int]]:
         found = zip(waiting[rows].tolist(), group[columns].tolist(), strict=True)
         pairs += [(row, column) for row, column in found if cost[row, column] < GATE]
     return pairs
+
+
+def _turns(before: list[_Seen], sights: list[_Seen], pairs: list[tuple[int, int]]) -> list[tuple[_Seen, _Seen]]:
+    """Sights of those who were not seen when somebody was whose body it is and who is not seen now, with the latter.
+
+    Who is hidden behind somebody is not seen for a while; two who take turns again and again are one.
+    """
+    gone = [before[row] for row in np.setdiff1d(np.arange(len(before)), [row for row, _ in pairs])]
+    found = [(sights[k], other) for row, k in pairs for other in gone if other.time > before[row].time]
+    return [(here, other) for here, other in found if _on_one_body(here, other)]
+
+
+def _on_one_body(first: _Seen, second: _Seen) -> bool:
+    """Whether two sights of different frames show the same body."""
+    overlap = float(iou_matrix(first.box[None], second.box[None])[0, 0])
+    area = max(float((seen.box[2:] - seen.box[:2]).clip(1).prod()) for seen in (first, second))
+    squared = ((first.keypoints - second.keypoints) ** 2).sum(-1)
+    return overlap * float(oks(squared[None], np.array([area]))[0]) > SAME_BODY_IN_TURNS
 
 
 def _rivals(

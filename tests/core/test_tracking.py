@@ -1,18 +1,20 @@
 """The same person stays the same person: crossings, occlusions, ways out of the picture and back, missed detections."""
 
+from collections import Counter
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from aios_core.evaluation.identity import FrameBoxes, IdentityScores, frame_boxes, identity_scores
-from aios_core.pipeline.link import is_somebody, whole_people
+from aios_core.pipeline.link import is_somebody, one_body, whole_people
 from aios_core.pipeline.people import FramePeople
-from aios_core.pipeline.track import Tracker
+from aios_core.pipeline.track import Fragment, Tracker
 from tests.mocaps import make_mocap
 from tests.tracking_scenes import FAIR, DetectorNoise, Scene, circling, crossing, crowd, detect, entrances
 
-BIRTH_SCORE = 0.39
+BIRTH_SCORE = 0.44
+"""The shipped weights' threshold."""
 SHORT_GAP_SECONDS = 0.5
 """Gaps up to here are closed in a Mocap, so they are closed here."""
 
@@ -164,3 +166,26 @@ def test_the_truth_scores_one_and_a_swap_is_a_switch():
     assert found.idf1 == pytest.approx(13 / 19)
     nobody = [FrameBoxes(np.zeros(0, int), np.zeros((0, 4))) for _ in boxes]
     assert identity_scores(nobody, boxes).idf1 == 0
+
+
+def on_one_body(turns: int, together: int) -> bool:
+    """Whether two numbers are one person that took so many turns on a body and were seen together so often."""
+    fragments = {}
+    for number, other, count in ((1, 2, 60), (2, 1, 40)):
+        sight = fragments_of(crossing(seconds=0.2))[number].last
+        fragments[number] = Fragment(sight, sight, count, turns=Counter({other: turns}))
+        fragments[number].together[other] = together
+    return len(set(one_body(fragments).values())) == 1
+
+
+def fragments_of(scene: Scene) -> dict[int, Fragment]:
+    tracker = Tracker(0.7)
+    for t, (people, _) in zip(scene.times, detect(scene, FAIR, 0), strict=True):
+        tracker.update(people, float(t), BIRTH_SCORE)
+    return tracker.fragments
+
+
+def test_two_numbers_that_take_turns_on_one_body_are_one_person():
+    assert on_one_body(turns=8, together=2)
+    assert not on_one_body(turns=3, together=0), "a few turns are an encounter"
+    assert not on_one_body(turns=8, together=30), "two who are seen side by side are two"
