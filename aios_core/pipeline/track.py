@@ -218,17 +218,21 @@ def _turns(before: list[_Seen], sights: list[_Seen], pairs: list[tuple[int, int]
 
     Who is hidden behind somebody is not seen for a while; two who take turns again and again are one.
     """
-    gone = [before[row] for row in np.setdiff1d(np.arange(len(before)), [row for row, _ in pairs])]
-    found = [(sights[k], other) for row, k in pairs for other in gone if other.time > before[row].time]
-    return [(here, other) for here, other in found if _on_one_body(here, other)]
-
-
-def _on_one_body(first: _Seen, second: _Seen) -> bool:
-    """Whether two sights of different frames show the same body."""
-    overlap = float(iou_matrix(first.box[None], second.box[None])[0, 0])
-    area = max(float((seen.box[2:] - seen.box[:2]).clip(1).prod()) for seen in (first, second))
-    squared = ((first.keypoints - second.keypoints) ** 2).sum(-1)
-    return overlap * float(oks(squared[None], np.array([area]))[0]) > SAME_BODY_IN_TURNS
+    rows, columns = np.array(pairs, int).reshape(-1, 2).T
+    gone = np.setdiff1d(np.arange(len(before)), rows)
+    times = np.array([seen.time for seen in before])
+    here, there = np.nonzero(times[gone] > times[rows, None])
+    if not len(here):
+        return []
+    pairs_of_sights = [(sights[columns[i]], before[gone[k]]) for i, k in zip(here, there, strict=True)]
+    boxes, keypoints = (
+        np.stack([[getattr(seen, name) for seen in pair] for pair in pairs_of_sights]) for name in ("box", "keypoints")
+    )  # (N, 2, 4) and (N, 2, 17, 2)
+    sizes = (boxes[..., 2:] - boxes[..., :2]).clip(1).prod(-1)
+    shared = (boxes[..., 2:].min(1) - boxes[..., :2].max(1)).clip(0).prod(-1)
+    overlap = shared / (sizes.sum(1) - shared)
+    points = oks(((keypoints[:, 0] - keypoints[:, 1]) ** 2).sum(-1), sizes.max(1))
+    return [pairs_of_sights[i] for i in np.flatnonzero(overlap * points > SAME_BODY_IN_TURNS)]
 
 
 def _rivals(
