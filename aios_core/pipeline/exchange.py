@@ -18,7 +18,9 @@ from aios_core.pipeline.looks import MOST_FOR_LOOKS, Look, Telling
 LEAST_GAIN = 1.0
 """Of an exchange that is made, as a logarithm of odds."""
 WINDOW_SECONDS = 30.0
-"""Exchanges are looked for in so long a part of the clip at a time, so that their cost grows with its length alone."""
+"""Exchanges are looked for in so long a part of a clip at a time, so that their cost grows with its length alone, ..."""
+MOST_PEOPLE = 30
+"""... and among so many people, those seen longest: of more, most are errors of the network."""
 
 LinkCost = Callable[[int, int], float]
 """How badly a fragment's beginning fits the end of another, as a logarithm of odds against somebody new; by numbers."""
@@ -73,12 +75,13 @@ def _exchange_within(
     looks: Mapping[int, Mapping[str, Look]], told: Sequence[Telling], link_cost: LinkCost,
 ) -> None:  # fmt: skip
     """Make all exchanges, in place, of fragments that begin in a span of time."""
-    near = (span[0] - WINDOW_SECONDS, span[1] + WINDOW_SECONDS)
-    here = [a for a, line in enumerate(lines) if line.numbers and line.begins[0] < near[1] and line.ends[-1] > near[0]]
+    early, late = span[0] - WINDOW_SECONDS / 2, span[1] + WINDOW_SECONDS / 2
+    here = [a for a, line in enumerate(lines) if line.numbers and line.begins[0] < late and line.ends[-1] > early]
+    here = sorted(here, key=lambda a: -float((lines[a].ends - lines[a].begins).sum()))[:MOST_PEOPLE]
     gains: dict[tuple[int, int], tuple[float, _Exchange | None]] = {}
     changed = set(here)
     for _ in range(len(times)):  # gains are cut off, so that one could go round in circles for ever
-        for pair in combinations(here, 2):
+        for pair in combinations(sorted(here), 2):
             if changed & set(pair):
                 gains[pair] = _best(lines[pair[0]], lines[pair[1]], span, told, link_cost)
         (a, b), (gain, best) = max(gains.items(), key=lambda item: item[1][0], default=((0, 0), (0.0, None)))
