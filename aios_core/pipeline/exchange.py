@@ -18,7 +18,7 @@ from aios_core.pipeline.looks import MOST_FOR_LOOKS, Look, Telling
 LEAST_GAIN = 1.0
 """Of an exchange that is made, as a logarithm of odds."""
 WINDOW_SECONDS = 30.0
-"""Exchanges are looked for in so long a part of a clip at a time, so that their cost grows with its length alone, ..."""
+"""Exchanges are looked for in so long a part of a clip at a time, so that their cost grows with its length, ..."""
 MOST_PEOPLE = 30
 """... and among so many people, those seen longest: of more, most are errors of the network."""
 
