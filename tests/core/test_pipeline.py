@@ -248,13 +248,18 @@ def test_a_mirrored_network_gives_mirrored_people():
 
 
 def test_half_precision_sees_the_same_people():
-    astronaut = Path(__file__).parents[2] / "examples/footage/astronaut.jpg"
-    exact, half = (next(iterate_people(astronaut, CaptureConfig(precision=p)))[1] for p in ("float32", "float16"))
+    footage = Path(__file__).parents[2] / "examples/footage"
+    exact, half = (
+        next(iterate_people(footage / "plaza.mp4", CaptureConfig(precision=p, batch=1, stop=1)))[1]
+        for p in ("float32", "float16")
+    )
     # Scores that are nearly equal change places.
-    differences = np.abs(half.keypoints_px[None] - exact.keypoints_px[:, None]).max((2, 3))
+    differences = np.abs(half.keypoints_px[None] - exact.keypoints_px[:, None]).mean((2, 3))
     order = differences.argmin(1)
-    assert sorted(order) == list(range(len(exact))) and differences.min(1).max() < 2
+    assert sorted(order) == list(range(len(exact))) and len(exact) == len(half) == 3
+    # In the median: where the network hesitates between two answers, rounding decides.
     half = half.select(order)
-    assert 0 < np.abs(half.body_pose - exact.body_pose).max() < 0.02
+    assert np.median(np.abs(half.keypoints_px - exact.keypoints_px)) < 0.5
+    assert 0 < np.median(np.abs(half.body_pose - exact.body_pose)) < 0.005
     with pytest.raises(AiosError, match="float8"):
-        next(iterate_people(astronaut, CaptureConfig(precision="float8")))
+        next(iterate_people(footage / "astronaut.jpg", CaptureConfig(precision="float8")))
