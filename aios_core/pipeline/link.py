@@ -121,7 +121,7 @@ def link(fragments: Mapping[int, Fragment]) -> dict[int, int]:
         last, first = fragments[before], fragments[after]
         if first.first.time - last.last.time > LONGEST_ABSENCE_SECONDS:
             return np.inf
-        return _place_cost(_Person(0, {}, last_number=before, last=last), first)
+        return _place_cost(before, last, first)
 
     times = {number: (fragment.first.time, fragment.last.time) for number, fragment in fragments.items()}
     return exchanged(person, times, looks, told, link_cost)
@@ -149,7 +149,7 @@ def _linked(
             if before.get(number) == p.number:  # nothing speaks for itself
                 theirs = {t.name: theirs[t.name].without(looks[number][t.name]) for t in told}
             odds = sum(t.odds(theirs[t.name], looks[number][t.name]) for t in told)
-            cost[i, k] = _place_cost(p, fragments[number]) - odds
+            cost[i, k] = _place_cost(p.last_number, p.last, fragments[number]) - odds
         rows, columns = linear_sum_assignment(np.minimum(cost, 0))
         found = {group[k]: waiting[i] for i, k in zip(rows, columns, strict=True) if cost[i, k] < 0}
         for number in group:
@@ -183,14 +183,17 @@ def _may_begin(person: _Person, time: float) -> bool:
     return person.last.last.time < time
 
 
-def _place_cost(before: _Person, after: Fragment) -> float:
-    """How badly a fragment's beginning fits where somebody was last, as a logarithm of odds against somebody new."""
+def _place_cost(number: int, before: Fragment | None, after: Fragment) -> float:
+    """How badly a fragment's beginning fits where somebody was last, as a logarithm of odds against somebody new.
+
+    number, before: of the person's last fragment, if there is one.
+    """
     accepted = ACCEPTED_AFTER_ENCOUNTER if after.met else ACCEPTED
-    if before.last is None:
+    if before is None:
         return 0.0
-    if before.last_number in after.met:
-        return (0.0 if before.last_number == after.continues else SWAPPED) - accepted
-    last, first = before.last.last, after.first
+    if number in after.met:
+        return (0.0 if number == after.continues else SWAPPED) - accepted
+    last, first = before.last, after.first
     absence = first.time - last.time
     size = np.sqrt(_size(last.box) * _size(first.box))
     half = min(absence, COASTING_SECONDS) / 2

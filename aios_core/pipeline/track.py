@@ -12,6 +12,7 @@ People who come close may be confused, so numbers are new after every encounter.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -221,18 +222,15 @@ def _turns(before: list[_Seen], sights: list[_Seen], pairs: list[tuple[int, int]
     rows, columns = np.array(pairs, int).reshape(-1, 2).T
     gone = np.setdiff1d(np.arange(len(before)), rows)
     times = np.array([seen.time for seen in before])
-    here, there = np.nonzero(times[gone] > times[rows, None])
-    if not len(here):
+    instead = times[gone] > times[rows, None]  # (K, G): the latter was seen when the former was not
+    if not instead.any():
         return []
-    pairs_of_sights = [(sights[columns[i]], before[gone[k]]) for i, k in zip(here, there, strict=True)]
+    now, then = [sights[k] for k in columns], [before[row] for row in gone]
     boxes, keypoints = (
-        np.stack([[getattr(seen, name) for seen in pair] for pair in pairs_of_sights]) for name in ("box", "keypoints")
-    )  # (N, 2, 4) and (N, 2, 17, 2)
-    sizes = (boxes[..., 2:] - boxes[..., :2]).clip(1).prod(-1)
-    shared = (boxes[..., 2:].min(1) - boxes[..., :2].max(1)).clip(0).prod(-1)
-    overlap = shared / (sizes.sum(1) - shared)
-    points = oks(((keypoints[:, 0] - keypoints[:, 1]) ** 2).sum(-1), sizes.max(1))
-    return [pairs_of_sights[i] for i in np.flatnonzero(overlap * points > SAME_BODY_IN_TURNS)]
+        [np.stack([getattr(seen, name) for seen in group]) for group in (now, then)] for name in ("box", "keypoints")
+    )
+    instead &= _are_one_body(boxes, keypoints, SAME_BODY_IN_TURNS)
+    return [(now[i], then[k]) for i, k in zip(*np.nonzero(instead), strict=True)]
 
 
 def _rivals(
@@ -313,14 +311,23 @@ def _differences(first: list[_Seen], second: list[_Seen]) -> dict[str, np.ndarra
 
 def same_body(people: FramePeople) -> np.ndarray:
     """(P, P) bool: which detections of a frame show the same body as another."""
-    overlap = iou_matrix(people.boxes_xyxy_px, people.boxes_xyxy_px)
-    np.fill_diagonal(overlap, 0)
-    same = overlap > SAME_BODY
+    same = _are_one_body([people.boxes_xyxy_px] * 2, [people.keypoints_px] * 2, SAME_BODY)
+    np.fill_diagonal(same, False)
+    return same
+
+
+def _are_one_body(boxes: Sequence[np.ndarray], keypoints: Sequence[np.ndarray], least: float) -> np.ndarray:
+    """(N, M) bool: whose overlap times keypoint similarity is more than `least`.
+
+    boxes: (N, 4) and (M, 4); keypoints: (N, K, 2) and (M, K, 2).
+    """
+    overlap = iou_matrix(*boxes)
+    same = overlap > least
     rows, columns = np.nonzero(same)
-    area = np.clip(people.boxes_xyxy_px[:, 2:] - people.boxes_xyxy_px[:, :2], 1, None).prod(-1)
-    squared = ((people.keypoints_px[rows] - people.keypoints_px[columns]) ** 2).sum(-1)
-    points = oks(squared, np.maximum(area[rows], area[columns]))
-    same[rows, columns] = overlap[rows, columns] * points > SAME_BODY
+    areas = [np.clip(b[:, 2:] - b[:, :2], 1, None).prod(-1) for b in boxes]
+    squared = ((keypoints[0][rows] - keypoints[1][columns]) ** 2).sum(-1)
+    points = oks(squared, np.maximum(areas[0][rows], areas[1][columns]))
+    same[rows, columns] = overlap[rows, columns] * points > least
     return same
 
 
