@@ -29,7 +29,7 @@ def read_ahead(
     waiting: queue.Queue[Future | None] = queue.Queue(count)
     stopped = threading.Event()
     pool = ThreadPoolExecutor(max(min(MOST_WORKERS, (os.cpu_count() or 1) - 1), 1), thread_name_prefix="read-ahead")
-    gate = may_read or _open_gate()
+    gate = may_read or open_gate()
     args = items, work, pool, waiting, stopped, gate
     reader = threading.Thread(target=_read, args=args, daemon=True, name="read-ahead")
     reader.start()
@@ -70,7 +70,8 @@ def _read(
         _put(waiting, failed, stopped)
 
 
-def _open_gate() -> threading.Event:
+def open_gate() -> threading.Event:
+    """What is to be set while threads may read: it is."""
     gate = threading.Event()
     gate.set()
     return gate

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -23,6 +22,7 @@ from aios_core.body.files import load_body, open_body
 from aios_core.camera_path import load_camera_path, with_camera_path
 from aios_core.config import CaptureConfig
 from aios_core.media import Footage, Frame, open_footage
+from aios_core.media.read_ahead import open_gate
 from aios_core.mocap import Mocap
 from aios_core.model.checkpoint import config_from_json, config_to_json, weights_path
 from aios_core.pipeline.detections import DetectionRun, FrameDetections, open_run
@@ -180,8 +180,7 @@ def people_of(
     """
     size = network.picture_size(footage)
     count = config.batch or network.frames_at_once(size)
-    may_read = threading.Event()
-    may_read.set()
+    may_read = open_gate()
     frames = footage.frames(size if network.config.antialias else None, 2 * count, may_read)
 
     def begin(batch: list[Frame]) -> Looking:
