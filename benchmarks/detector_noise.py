@@ -23,11 +23,12 @@ from aios_core.config import CaptureConfig
 from aios_core.evaluation.motion import joints_of
 from aios_core.geometry.boxes import iou_matrix
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
-from aios_core.pipeline.capture import WEAK_SHARE, iterate_people
+from aios_core.media import open_footage
+from aios_core.pipeline.capture import WEAK_SHARE, people_of
 from aios_core.pipeline.network import load_network
 from aios_core.pipeline.people import FramePeople, joined
 from benchmarks.clips import PLAZA
-from tests.tracking_scenes import DetectorNoise, Error
+from tests.tracking_scenes import DetectorNoise, Error, hidden
 
 SLOW_FRAMES = 15
 LEAP = 4.0
@@ -75,16 +76,17 @@ def sights_of(video: Path, weights: str) -> tuple[list[Sights], float]:
     """The sights of everybody in a video, and how many people a frame the network saw where there was nobody."""
     truth, body = mocap.load(video.with_suffix(".truth.npz")), open_body()
     config = CaptureConfig(weights=weights)
-    config = replace(config, threshold=WEAK_SHARE * load_network(config, body).threshold)  # all that tracking uses
-    frames = [people for _, people in iterate_people(video, config)]
+    network = load_network(config, body)
+    weakest = WEAK_SHARE * network.threshold  # that tracking uses
+    frames = [people for _, people in people_of(open_footage(video), network, config, weakest)]
     boxes, depths = _boxes_and_depths(truth, body, len(frames))
-    hidden = np.stack([_hidden(boxes[:, t], depths[:, t]) for t in range(len(frames))], 1)
+    is_clear = hidden(boxes, depths) < HIDDEN
     overlaps = [iou_matrix(boxes[:, t], people.boxes_xyxy_px) for t, people in enumerate(frames)]
     false = sum(int((overlap.max(0, initial=0) < 0.1).sum()) for overlap in overlaps) / len(frames)
     found = []
     for p, track in enumerate(truth.tracks):
         rows, picks, again = [], [], []
-        usable = [int(t) for t in track.frames if hidden[p, t] < HIDDEN]
+        usable = [int(t) for t in track.frames if is_clear[p, t]]
         for t in usable:
             mine = [i for i in np.flatnonzero(overlaps[t][p] > 0.4) if overlaps[t][:, i].argmax() == p]
             if mine:
@@ -104,15 +106,6 @@ def _boxes_and_depths(truth: mocap.Mocap, body: BodyModel, count: int) -> tuple[
         boxes[p, track.frames] = track.boxes_xyxy_px
         depths[p, track.frames] = joints_of(truth, track, body)[:, 0, 2]
     return boxes, depths
-
-
-def _hidden(boxes: np.ndarray, depths: np.ndarray) -> np.ndarray:
-    """(P,) share of each box that the nearer people's boxes cover (of the one that covers most)."""
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    area = np.clip(boxes[:, 2:] - boxes[:, :2], 1, None).prod(-1)
-    cover = np.clip(high - low, 0, None).prod(-1) / area[:, None]
-    return np.where(depths[None] < depths[:, None], cover, 0).max(1)
 
 
 def _sights(

@@ -120,13 +120,18 @@ class Scene:
 
     def hidden(self) -> np.ndarray:
         """(P, T) share of each box that the nearer people's boxes cover (of the one that covers most)."""
-        boxes, depth = self.boxes(), self.joints[:, :, 0, 2]
-        low = np.maximum(boxes[:, None, :, :2], boxes[None, :, :, :2])
-        high = np.minimum(boxes[:, None, :, 2:], boxes[None, :, :, 2:])
-        cover = np.clip(high - low, 0, None).prod(-1)
-        area = np.clip(boxes[..., 2:] - boxes[..., :2], 1, None).prod(-1)
-        nearer = depth[None, :] < depth[:, None]  # [i, j]: j stands before i
-        return np.where(nearer, cover / area[:, None], 0).max(1)
+        return hidden(self.boxes(), self.joints[:, :, 0, 2])
+
+
+def hidden(boxes: np.ndarray, depths: np.ndarray) -> np.ndarray:
+    """(P, T) share of each box (P, T, 4) that nearer people's boxes cover (of the one that covers most), by depths
+    (P, T)."""
+    low = np.maximum(boxes[:, None, :, :2], boxes[None, :, :, :2])
+    high = np.minimum(boxes[:, None, :, 2:], boxes[None, :, :, 2:])
+    cover = np.clip(high - low, 0, None).prod(-1)
+    area = np.clip(boxes[..., 2:] - boxes[..., :2], 1, None).prod(-1)
+    nearer = depths[None, :] < depths[:, None]  # [i, j]: j stands before i
+    return np.where(nearer, cover / area[:, None], 0).max(1)
 
 
 def walks(places: np.ndarray, fps: float, seed: int = 0) -> Scene:
