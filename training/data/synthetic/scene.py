@@ -84,12 +84,8 @@ def compose(
 def render_empty(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Sample:
     """A picture without people, much cheaper than a scene: surroundings seen at any angle, with cuttings of other
     surroundings and patterns stuck on, some as tall and narrow as people are."""
-    kind = rng.random()
-    if kind < CLUTTER_SHARE:
-        focal, picture = width, clutter(stock, width, height, rng)
-    elif kind < CLUTTER_SHARE + CROWD_SHARE:
-        focal, picture = width, crowded_stand(stock, width, height, rng)
-    else:
+    focal, picture = width, _clutter_or_crowd(stock, width, height, rng.random(), rng)
+    if picture is None:
         focal = width / 2 / np.tan(np.radians(rng.uniform(45, 110)) / 2)
         rotation = looking(rng.uniform(-np.pi, np.pi), rng.normal(0, 0.3), rng.normal(0, 0.15))
         picture = stock.surroundings.panoramas[rng.integers(len(stock.surroundings.panoramas))]
@@ -97,6 +93,18 @@ def render_empty(stock: Stock, width: int, height: int, rng: np.random.Generator
         picture = view(picture, width, height, focal, rotation.T) if is_around else filling(picture, width, height)
         picture = _strewn(stock, picture, 1.5, (0.08, 0.7), rng)
     return without_people(develop((picture.astype(np.float32) / 255) ** 2, rng), float(focal))
+
+
+def _clutter_or_crowd(
+    stock: Stock, width: int, height: int, kind: float, rng: np.random.Generator
+) -> np.ndarray | None:
+    """What is behind people by a number 0..1: clutter for the first of their share, then a crowd, where there are
+    spectators, then None."""
+    if kind < CLUTTER_SHARE:
+        return clutter(stock, width, height, rng)
+    if kind < CLUTTER_SHARE + CROWD_SHARE and stock.spectators:
+        return crowded_stand(stock, width, height, rng)
+    return None
 
 
 def clutter(stock: Stock, width: int, height: int, rng: np.random.Generator) -> np.ndarray:
@@ -230,16 +238,11 @@ def random_setting(stock: Stock, width: int, height: int, rng: np.random.Generat
     surroundings = stock.surroundings
     number = int(rng.integers(len(surroundings.panoramas)))
     panorama_from_world = axis_angle_to_rotmat(np.array([0.0, rng.uniform(-np.pi, np.pi), 0.0]))
-    image = surroundings.panoramas[number]
-    kind = rng.random()
-    with_crowd = PATTERN_SHARE + CLUTTER_SHARE + (CROWD_SHARE if stock.spectators else 0)
-    is_flat = kind < with_crowd or not goes_all_around(image)
+    panorama, kind = surroundings.panoramas[number], rng.random()
     if kind < PATTERN_SHARE:
         image = stock.wardrobe.mips[0][rng.choice(stock.wardrobe.patterns)][..., :3]
-    elif kind < PATTERN_SHARE + CLUTTER_SHARE:
-        image = clutter(stock, width, height, rng)
-    elif kind < with_crowd:
-        image = crowded_stand(stock, width, height, rng)
+    else:
+        image = _clutter_or_crowd(stock, width, height, kind - PATTERN_SHARE, rng)
     direction, colour = rng.normal(0, 1, 3), np.zeros(3)
     direction[1] = abs(direction[1]) + 0.3
     if rng.random() < 0.5:
@@ -247,8 +250,8 @@ def random_setting(stock: Stock, width: int, height: int, rng: np.random.Generat
     if rng.random() < 0.6:
         colour = rng.uniform(0.1, 0.8) * np.array([1, rng.uniform(0.85, 1), rng.uniform(0.7, 1)])
     return Setting(
-        panorama=image,
-        is_flat=is_flat,
+        panorama=panorama if image is None else image,
+        is_flat=image is not None or not goes_all_around(panorama),
         radiance=surroundings.radiance[number],
         panorama_from_world=panorama_from_world,
         ambient=float(rng.uniform(0.45, 1.1)),
