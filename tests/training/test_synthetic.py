@@ -180,10 +180,17 @@ def test_the_same_seed_gives_the_same_pictures(materials, samples):
 def test_every_kind_of_pictures_has_shards_of_its_own(materials, tmp_path):
     generate.generate(tmp_path, 12, 1, (WIDTH, HEIGHT), materials)
     generate.generate(tmp_path, 12, 1, (WIDTH, HEIGHT), materials, kind="crowded")
+    generate.generate(tmp_path, 12, 1, (WIDTH, HEIGHT), materials, kind="close")
     generate.generate(tmp_path, 2, 1, (WIDTH, HEIGHT), materials, kind="empty")
-    assert list_shards(tmp_path) == [0, generate.CROWDED_SHARDS, generate.EMPTY_SHARDS]
+    assert list_shards(tmp_path) == [0, generate.CROWDED_SHARDS, generate.CLOSE_SHARDS, generate.EMPTY_SHARDS]
     counts = [read_shard(tmp_path, number).labels["counts"] for number in (0, generate.CROWDED_SHARDS)]
     assert counts[1].sum() > 1.2 * counts[0].sum(), counts
+    metre_px = []
+    for number in (0, generate.CLOSE_SHARDS):
+        shard = read_shard(tmp_path, number)
+        people = [shard.sample(i) for i in np.flatnonzero(shard.labels["counts"])]
+        metre_px.append(np.median([p.focal_px / p.transl[:, 2].min() for p in people]))
+    assert metre_px[1] > 1.5 * metre_px[0], metre_px
     shard = read_shard(tmp_path, generate.EMPTY_SHARDS)
     assert len(shard) == 2 and not shard.labels["counts"].any()
     assert shard.sample(0).joints.shape == (0, 144, 3)

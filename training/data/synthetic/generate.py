@@ -25,15 +25,17 @@ from aios_core.errors import AiosError, OutputError
 from training.data.sample import Sample, joints_px, list_shards, read_shard, write_shard
 from training.data.synthetic.motion import load_motion
 from training.data.synthetic.people import TEXTURE_SIZE, dress, load_wardrobe
-from training.data.synthetic.scene import CROWDED_SHARES, PEOPLE_SHARES, Stock, render_empty, render_scene, spectators
+from training.data.synthetic.scene import ANY, CLOSE, CROWDED, Stock, render_empty, render_scene, spectators
 from training.data.synthetic.surroundings import load_surroundings, photographs
 
 SHARD = 1000
 CROWDED_SHARDS = 20_000
-"""Number of the first shard of crowded pictures ..."""
+"""Number of the first shard of crowded pictures,"""
+CLOSE_SHARDS = 35_000
+"""of the first of people seen large"""
 EMPTY_SHARDS = 50_000
-"""... and of the first without people."""
-FIRST_SHARDS = {"any": 0, "crowded": CROWDED_SHARDS, "empty": EMPTY_SHARDS}
+"""and of the first without people."""
+FIRST_SHARDS = {"any": 0, "crowded": CROWDED_SHARDS, "close": CLOSE_SHARDS, "empty": EMPTY_SHARDS}
 """By kind of pictures; one folder can hold them all."""
 PEOPLE = 60
 """Dressed people a shard draws from."""
@@ -65,6 +67,7 @@ def main() -> int:
     parser.add_argument("--wardrobe", type=Path, help="folder of clothes, hair, shoes and textures")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--crowded", dest="kind", action="store_const", const="crowded", help="more people in a picture")
+    kinds.add_argument("--close", dest="kind", action="store_const", const="close", help="people seen large")
     kinds.add_argument("--empty", dest="kind", action="store_const", const="empty", help="nobody in any; costs little")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sheet", type=Path, help="also draw the first pictures with their labels to this file")
@@ -129,8 +132,8 @@ def make_samples(
     stock = replace(stock, spectators=spectators(stock, people, rng))
     if number >= EMPTY_SHARDS:
         return [render_empty(stock, *size, rng) for _ in range(count)]
-    shares = CROWDED_SHARES if number >= CROWDED_SHARDS else PEOPLE_SHARES
-    return [render_scene(stock, *size, rng, shares) for _ in range(count)]
+    casting = CLOSE if number >= CLOSE_SHARDS else CROWDED if number >= CROWDED_SHARDS else ANY
+    return [render_scene(stock, *size, rng, casting) for _ in range(count)]
 
 
 @lru_cache(maxsize=1)

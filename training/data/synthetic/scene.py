@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,17 +19,29 @@ from training.data.synthetic.people import Person, Wardrobe
 from training.data.synthetic.posing import Posed, pelvis_height, pose_person
 from training.data.synthetic.surroundings import Surroundings, brightest_direction, filling, goes_all_around, view
 
-PEOPLE_SHARES = [0.08, 0.24, 0.2, 0.15, 0.11, 0.08, 0.05, 0.04, 0.02, 0.02, 0.01]
-"""Share of the pictures with 0, 1, 2 ... 10 people placed; those nobody can see are not labelled."""
-CROWDED_SHARES = [0.0, 0.06, 0.12, 0.18, 0.2, 0.16, 0.11, 0.07, 0.05, 0.03, 0.02]
-"""The same for crowded pictures, of which a network learns more for each it looks at."""
-CLOSE_UP_SHARE = 0.22
 PATTERN_SHARE, CLUTTER_SHARE, CROWD_SHARE = 0.1, 0.4, 0.2
 """Shares of the pictures with a pattern, with clutter and with a crowd behind the people, instead of surroundings seen
 through the camera. Those are blurred where panoramas are small, and of them alone a network learns that whatever is
 sharp is a person."""
 HOLDING_SHARE = 0.2
 """Share of the people who have something in a hand."""
+
+
+@dataclass(frozen=True)
+class Casting:
+    """How many people are placed, and how near. Those nobody can see are not labelled."""
+
+    people_shares: tuple[float, ...] = (0.08, 0.24, 0.2, 0.15, 0.11, 0.08, 0.05, 0.04, 0.02, 0.02, 0.01)
+    """Share of the pictures with 0, 1, 2 ... 10 people."""
+    close_up_share: float = 0.22
+    """Of the pictures: the nearest one is as tall as the picture, or more."""
+
+
+ANY = Casting()
+CROWDED = Casting((0.0, 0.06, 0.12, 0.18, 0.2, 0.16, 0.11, 0.07, 0.05, 0.03, 0.02))
+"""Of crowded pictures a network learns more for each it looks at."""
+CLOSE = Casting((0.0, 0.4, 0.3, 0.15, 0.1, 0.05), close_up_share=0.8)
+"""Photographs show people large more often than any."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +67,18 @@ class Scene:
     setting: Setting
 
 
-def render_scene(
-    stock: Stock, width: int, height: int, rng: np.random.Generator, people_shares: Sequence[float] = PEOPLE_SHARES
-) -> Sample:
+def render_scene(stock: Stock, width: int, height: int, rng: np.random.Generator, casting: Casting = ANY) -> Sample:
     """A random picture with 0 to 10 people and its labels."""
-    scene = compose(stock, width, height, rng, people_shares)
+    scene = compose(stock, width, height, rng, casting)
     meshes = [posed.mesh() for posed in scene.people] + scene.things
     drawing = draw(meshes, stock.wardrobe.mips, scene.camera, scene.setting, width, height)
     return label(develop(drawing.picture, rng), scene.people, drawing, scene.camera.focal_px)
 
 
-def compose(
-    stock: Stock, width: int, height: int, rng: np.random.Generator, people_shares: Sequence[float] = PEOPLE_SHARES
-) -> Scene:
-    """A random scene for a picture of a size in pixels; people_shares[n] is how often n people are placed."""
-    count = int(rng.choice(len(people_shares), p=people_shares))
-    camera, places = _camera_and_places(count, width, height, rng)
+def compose(stock: Stock, width: int, height: int, rng: np.random.Generator, casting: Casting = ANY) -> Scene:
+    """A random scene for a picture of a size in pixels."""
+    count = int(rng.choice(len(casting.people_shares), p=casting.people_shares))
+    camera, places = _camera_and_places(count, casting.close_up_share, width, height, rng)
     people = [_person_at(stock, camera, place, yaw, rng) for place, yaw in places]
     people.sort(key=lambda posed: posed.joints[0, 2])
     half_view = np.array([width, height]) / 2 / camera.focal_px
@@ -181,11 +188,11 @@ def _stuck_on(picture: np.ndarray, cutting: np.ndarray, size: np.ndarray, rng: n
 
 
 def _camera_and_places(
-    count: int, width: int, height: int, rng: np.random.Generator
+    count: int, close_up_share: float, width: int, height: int, rng: np.random.Generator
 ) -> tuple[SceneCamera, list[tuple[np.ndarray, float]]]:
     """A camera that looks at the people, and each one's place on the ground (3,) and yaw."""
     focal = height / 2 / np.tan(np.radians(rng.uniform(22, 62)) / 2)
-    close_up = rng.random() < CLOSE_UP_SHARE
+    close_up = rng.random() < close_up_share
     tallest = rng.uniform(1.0, 2.6) if close_up else np.exp(rng.uniform(np.log(0.3), np.log(1.1)))
     nearest = max(1.7 * focal / (tallest * height), 0.7)
     yaw = rng.uniform(-np.pi, np.pi)
