@@ -65,8 +65,9 @@ class ModelConfig:
     """... unless the longer side would exceed this."""
     antialias: bool = False
     """Shrink pictures by averaging areas; the published model samples them bilinearly."""
-    one_size: bool = False
-    """Trained with pictures of one size alone: the network sees much less at others."""
+    letterbox: bool = False
+    """Pictures of every shape are fitted into the middle of one canvas, long_side wide and short_side high, grey around
+    them: the network knows no other size."""
 
     @property
     def levels(self) -> int:
@@ -88,8 +89,8 @@ OPEN = ModelConfig(
     ),
     hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=1,
     whole_body_layers=1, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
-    classes=1, body_family="open", hands_relative_to_mean=False, short_side=192, long_side=341, antialias=True,
-    one_size=True,
+    classes=1, body_family="open", hands_relative_to_mean=False, short_side=192, long_side=256, antialias=True,
+    letterbox=True,
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""
 

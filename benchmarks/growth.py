@@ -14,9 +14,10 @@ import torch
 
 from aios_blender.scene import build
 from aios_core.body.files import open_body
-from aios_core.config import RefineConfig
+from aios_core.config import AIOS, RefineConfig
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.mocap import Mocap
+from aios_core.model.framing import framing
 from aios_core.model.predictions import LayerPredictions
 from aios_core.pipeline.people import people_from_predictions, without_duplicates
 from aios_core.pipeline.refine import refine
@@ -80,10 +81,10 @@ def predictions(people: int, queries: int = 100) -> LayerPredictions:
 
 def reading_ms(count: int) -> float:
     """Median milliseconds from the network's answer to so many people."""
-    found = predictions(count)
+    found, placed = predictions(count), framing(1280, 720, AIOS)
 
     def read() -> None:
-        people = without_duplicates(people_from_predictions(found, [(1280, 720)], None, 0.3)[0], 0.9)
+        people = without_duplicates(people_from_predictions(found, [placed], None, 0.3)[0], 0.9)
         assert len(people) == count
 
     return 1e3 * float(np.median([seconds_of(read) for _ in range(10)]))

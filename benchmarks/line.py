@@ -74,7 +74,7 @@ class NoTime(nn.Module):
 
 def with_batch(config: CaptureConfig, network: Network, footage: Footage) -> CaptureConfig:
     """With the batch that a capture of this footage takes."""
-    return replace(config, batch=config.batch or network.frames_at_once(network.picture_size(footage)))
+    return replace(config, batch=config.batch or network.frames_at_once(network.framing(footage).canvas))
 
 
 def no_padding(images: torch.Tensor) -> torch.Tensor:
@@ -84,10 +84,10 @@ def no_padding(images: torch.Tensor) -> torch.Tensor:
 
 def first_batch(footage: Footage, network: Network, batch: int) -> torch.Tensor:
     """(B, 3, h, w) the footage's first frames as the network wants them."""
-    size = network.picture_size(footage)
-    with closing(footage.frames(size)) as frames:
+    placed = network.framing(footage)
+    with closing(footage.frames(placed.resized)) as frames:
         pixels = np.stack([frame.rgb for frame in islice(frames, batch)])
-    return preprocess_batch(torch.from_numpy(pixels), size)
+    return preprocess_batch(torch.from_numpy(pixels), placed)
 
 
 def turns_alone(network: Network, images: torch.Tensor) -> Iterator[None]:
@@ -108,10 +108,10 @@ def turns_of_line(footage: Footage, network: Network, config: CaptureConfig) -> 
 
 def turns_one_by_one(footage: Footage, network: Network, config: CaptureConfig) -> Iterator[None]:
     """A step for every frame that was decoded, shrunk, looked at and read, one after the other."""
-    frames = footage.frames(ahead=1)
+    frames, placed = footage.frames(ahead=1), network.framing(footage)
     while batch := list(islice(frames, config.batch)):
         found = network.model(*pad_batch([preprocess(frame.rgb, network.config) for frame in batch])).final
-        for people in people_from_predictions(found, [SIZE] * len(batch), network.hand_means, network.threshold):
+        for people in people_from_predictions(found, [placed] * len(batch), network.hand_means, network.threshold):
             without_duplicates(people, config.duplicate_overlap)
             yield
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from aios_core.body.joints import BODY, BODY_JOINTS, JAW, LEFT_HAND, RIGHT_HAND
 from aios_core.body.skinning import full_pose, pose_joints
+from aios_core.config import OPEN
 from aios_core.evaluation.motion import soles_in_world
 from aios_core.geometry.camera import project, refit_translation
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import MEASURED, Camera, Measured, Mocap, Track
+from aios_core.model.framing import framing
 from aios_core.pipeline.refine import raw_track
 from aios_core.pipeline.refine.feet import contacts
 from aios_core.pipeline.refine.figure_points import IN_PICTURE, figure_points, posed
@@ -21,7 +23,7 @@ from tests.mocaps import tilted_camera
 from tests.motion_clips import FPS, Clip, the_body
 
 WIDTH, HEIGHT, FOCAL = 960, 540, 820.0
-NETWORK_FOCAL = 1000 * 960 / 341
+NETWORK_FOCAL = float(OPEN.camera_focal_px * framing(WIDTH, HEIGHT, OPEN).pixel[0])
 """Focal length for which the shipped network predicts its cameras, pixels of these pictures."""
 JITTER_DEG = np.array([4, 2, 2, 0.7, 2.5, 2.5, 0.7, 1.5, 1.5, 0.7, 1, 1, 1.5, 0.7, 0.7, 1.5, 5, 5, 5, 5, 4, 4.0])
 """(22,) error from frame to frame of the shipped network's body joints on the demo clip, degrees (median over it)."""

@@ -69,6 +69,8 @@ class TrainConfig(RunConfig):
     width: int = 256
     height: int = 192
     """Size of training pictures, pixels."""
+    letterboxed_share: float = 0.5
+    """Share of the pictures that fill only the middle of the canvas, as those of other shapes do."""
     max_zoom: float = 2.5
     """Pictures are cropped by up to this factor over showing all of them, around one of the people."""
     paired_share: float = 0.5

@@ -25,8 +25,9 @@ from aios_core.config import CaptureConfig
 from aios_core.errors import AiosError
 from aios_core.geometry.camera import network_translation
 from aios_core.mocap import Camera
+from aios_core.model.framing import framing
 from aios_core.model.predictions import LayerPredictions
-from aios_core.model.preprocess import pad_batch, preprocess, resize_size
+from aios_core.model.preprocess import pad_batch, preprocess
 from aios_core.output import check_writable, whole_file
 from aios_core.pipeline.network import Network, load_network
 from aios_core.pipeline.people import FramePeople, people_from_predictions, without_duplicates
@@ -160,8 +161,8 @@ def look(network: Network, truths: list[Truth]) -> list[FramePeople]:
         images = images.to(network.device, memory_format=torch.channels_last)
         padding = padding.to(network.device)
         predictions: LayerPredictions = network.model(images, padding, least_score=network.least_score).final
-        sizes = [truth.rgb.shape[1::-1] for truth in truths[start : start + size]]
-        found += people_from_predictions(predictions, sizes, network.hand_means, 0.0)
+        framings = [framing(*truth.rgb.shape[1::-1], network.config) for truth in truths[start : start + size]]
+        found += people_from_predictions(predictions, framings, network.hand_means, 0.0)
     return found
 
 
@@ -196,9 +197,9 @@ def _joints(people: FramePeople, n: int, body: BodyModel, network: Network) -> n
 
 def network_camera(network: Network, rgb: np.ndarray) -> Camera:
     """The network's own camera, in pixels of the picture."""
-    height, width = rgb.shape[:2]
-    shown, _ = resize_size(width, height, network.config.short_side, network.config.long_side)
-    return Camera(network.config.camera_focal_px * width / shown, (width / 2, height / 2))
+    placed = framing(rgb.shape[1], rgb.shape[0], network.config)
+    center_x, center_y = placed.to_picture(np.array(placed.canvas) / 2).tolist()
+    return Camera(network.config.camera_focal_px * float(placed.pixel[0]), (center_x, center_y))
 
 
 def drawn(network: Network, truth: Truth, seen: Seen, body: BodyModel, tally: Tally, i: int) -> Drawn:

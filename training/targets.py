@@ -24,6 +24,9 @@ from aios_core.model.preprocess import MEAN, STD
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, joints_px
 
+FILM_SHAPE = 16 / 9
+SHAPES = 0.5, 2.4
+"""Width by height of the pictures that lie between grey bars: half of them have the film's, the rest any of these."""
 ZOOMED_SHARE = 0.6
 """Of the pictures that show one sample."""
 TILE_PERSON = 0.4, 1.1
@@ -121,24 +124,40 @@ def _prepare(
     augment: bool,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """One picture of samples side by side and its targets, the largest people first."""
-    width = config.width // len(samples)
-    tiles, found = [], []
+    canvas = config.width, config.height
+    width, height = _shown(canvas, len(samples), config.letterboxed_share, rng) if augment else canvas
+    width //= len(samples)
+    corner = np.array([(canvas[0] - width * len(samples)) // 2, (canvas[1] - height) // 2])
+    image = np.zeros((canvas[1], canvas[0], 3), np.float32)
+    found = []
     for number, sample in enumerate(samples):
         if augment and rng.random() < 0.5:
             sample = mirrored(sample)
-        zoom, shift = _crop(sample, (width, config.height), len(samples) > 1, config.max_zoom, rng, augment)
+        zoom, shift = _crop(sample, (width, height), len(samples) > 1, config.max_zoom, rng, augment)
         matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float32)
         # Area-like filtering: warpAffine alone would alias when shrinking.
         source = cv2.blur(sample.image, (2, 2)) if zoom < 0.75 else sample.image
-        image = cv2.warpAffine(source, matrix, (width, config.height), flags=cv2.INTER_LINEAR).astype(np.float32)
-        tiles.append(recoloured(image, rng) if augment else image)
-        left = np.array([number * width, 0], np.float32)
-        tile = np.concatenate([left, left + (width, config.height)])
-        found.append(_targets(sample, zoom, shift + left, tile, config, camera_focal_px))
-    image = (np.concatenate(tiles, axis=1) - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
+        tile = cv2.warpAffine(source, matrix, (width, height), flags=cv2.INTER_LINEAR).astype(np.float32)
+        tile = recoloured(tile, rng) if augment else tile
+        x, y = corner + (number * width, 0)
+        image[y : y + height, x : x + width] = (tile - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
+        bounds = np.array([x, y, x + width, y + height], np.float32)
+        found.append(_targets(sample, zoom, shift + bounds[:2], bounds, config, camera_focal_px))
     arrays = {name: np.concatenate([targets[name] for targets in found]) for name in found[0]}
     order = np.argsort(-arrays["boxes"][:, 3], kind="stable")[:MAX_PEOPLE]
     return image, {name: _padded(array[order]) for name, array in arrays.items()}
+
+
+def _shown(canvas: tuple[int, int], tiles: int, letterboxed_share: float, rng: np.random.Generator) -> tuple[int, int]:
+    """(width, height) of what is seen in the middle of the canvas: often less of it, as of pictures of other shapes."""
+    if rng.random() >= letterboxed_share:
+        return canvas
+    own = canvas[0] / canvas[1]
+    # Side by side, upright pictures would be too narrow.
+    shape = np.exp(rng.uniform(np.log(own if tiles > 1 else SHAPES[0]), np.log(SHAPES[1])))
+    if rng.random() < 0.5:
+        shape = FILM_SHAPE
+    return round(canvas[0] * min(shape / own, 1)), round(canvas[1] * min(own / shape, 1))
 
 
 def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -162,12 +181,13 @@ def _crop(
 ) -> tuple[float, np.ndarray]:
     """Zoom and shift (pixels) of the crop to a (width, height) size: x' = zoom * x + shift.
 
-    A tile is filled, and shows one of the people large; a whole picture is shown in full or cropped around somebody.
+    It is filled. A tile shows one of the people large; a whole picture is shown as far as its shape lets it, or
+    cropped around somebody.
     """
     old, new = np.array(sample.image.shape[1::-1]), np.array(size)
     boxes = sample.boxes_xyxy_px
     person = boxes[rng.integers(len(boxes))] if augment and len(boxes) else None
-    fit = float((new / old).max() if is_tile else (new / old).min())
+    fit = float((new / old).max())
     zoom = fit
     if is_tile and person is not None:
         wanted = rng.uniform(*TILE_PERSON) * new[1] / max(person[3] - person[1], 1)
@@ -176,9 +196,9 @@ def _crop(
         zoom = float(fit * np.exp(rng.uniform(0, np.log(max_zoom))))
     slack = new - zoom * old
     shift = slack * (rng.random(2) if augment else 0.5)
-    if person is not None and (is_tile or zoom > fit):
+    if person is not None:
         center = zoom * (person[:2] + person[2:]) / 2
-        shift = np.clip(new * rng.uniform(0.25, 0.75, 2) - center, np.minimum(slack, 0), np.maximum(slack, 0))
+        shift = np.clip(new * rng.uniform(0.25, 0.75, 2) - center, np.minimum(slack, 0), 0)
     return zoom, shift.astype(np.float32)
 
 

@@ -6,29 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from aios_core.config import ModelConfig
 from aios_core.media.image import resized
+from aios_core.model.framing import Framing, framing
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
 """Of ImageNet, RGB, on 0..255."""
-
-
-def resize_size(width: int, height: int, short_side: int, long_side: int) -> tuple[int, int]:
-    """(width, height) in which the shorter side is `short_side`, or less where the longer would pass `long_side`.
-
-    The rounding is the published model's; the longer side can exceed `long_side` by one pixel.
-    """
-    low, high = min(width, height), max(width, height)
-    if high / low * short_side > long_side:
-        short_side = max(round(long_side * low / high), 1)
-    if low == short_side:
-        return width, height
-    if width < height:
-        return short_side, int(short_side * height / width)
-    return int(short_side * width / height), short_side
 
 
 def resize(rgb: np.ndarray, width: int, height: int, antialias: bool) -> np.ndarray:
@@ -76,17 +63,27 @@ def normalised(rgb: Tensor) -> Tensor:
 
 def preprocess(rgb: np.ndarray, config: ModelConfig) -> Tensor:
     """(3, h, w) float32 for the network from an upright picture (H, W, 3) uint8."""
-    size = resize_size(rgb.shape[1], rgb.shape[0], config.short_side, config.long_side)
-    return normalise(resize(rgb, *size, config.antialias))
+    placed = framing(rgb.shape[1], rgb.shape[0], config)
+    return on_canvas(normalise(resize(rgb, *placed.resized, config.antialias)), placed)
 
 
-def preprocess_batch(rgb: Tensor, size: tuple[int, int]) -> Tensor:
+def preprocess_batch(rgb: Tensor, placed: Framing) -> Tensor:
     """(B, 3, h, w) float32 for the network, on their device, from upright pictures (B, H, W, 3) uint8.
 
-    size: (w, h); pictures of another size are sampled as the published model does it.
+    They have the framing's resized size, or another, from which they are sampled as the published model does it.
     """
-    width, height = size
-    return normalised(rgb if rgb.shape[1:3] == (height, width) else sample(rgb, width, height))
+    width, height = placed.resized
+    resized = rgb if rgb.shape[1:3] == (height, width) else sample(rgb, width, height)
+    return on_canvas(normalised(resized), placed)
+
+
+def on_canvas(pictures: Tensor, placed: Framing) -> Tensor:
+    """Normalised pictures (..., 3, h, w) in the middle of the canvas: zeros around them are ImageNet's mean grey."""
+    if placed.resized == placed.canvas:
+        return pictures
+    (left, top), (width, height) = placed.corner, placed.resized
+    right, below = placed.canvas[0] - width - left, placed.canvas[1] - height - top
+    return F.pad(pictures, (left, right, top, below))
 
 
 def pad_batch(pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

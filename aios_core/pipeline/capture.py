@@ -178,15 +178,15 @@ def people_of(
     Threads decode and shrink the frames ahead. A GPU is already at work on a batch when the one before is read. Where
     the network takes all cores they rest while it looks: its threads would wait for the one that shares a core.
     """
-    size = network.picture_size(footage)
-    count = config.batch or network.frames_at_once(size)
+    placed = network.framing(footage)
+    count = config.batch or network.frames_at_once(placed.canvas)
     may_read = open_gate()
-    frames = footage.frames(size if network.config.antialias else None, 2 * count, may_read)
+    frames = footage.frames(placed.resized if network.config.antialias else None, 2 * count, may_read)
 
     def begin(batch: list[Frame]) -> Looking:
         if network.takes_all_cores():
             may_read.clear()
-        looking = start_looking(network, batch, size)
+        looking = start_looking(network, batch, placed)
         may_read.set()
         return looking
 

@@ -15,8 +15,9 @@ from aios_core.errors import AiosError, CheckpointError
 from aios_core.media import Footage, Frame
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import load_checkpoint, model_of, weights_path
+from aios_core.model.framing import Framing, framing
 from aios_core.model.predictions import LayerPredictions, copied_to_cpu
-from aios_core.model.preprocess import preprocess_batch, resize_size
+from aios_core.model.preprocess import preprocess_batch
 from aios_core.pipeline.people import DEFAULT_THRESHOLD, FramePeople, people_from_predictions, without_duplicates
 
 LEAST_SCALE, MOST_SCALE = 0.25, 4.0
@@ -51,9 +52,9 @@ class Network:
         """The model's sizes."""
         return self.model.config
 
-    def picture_size(self, footage: Footage) -> tuple[int, int]:
-        """(width, height) at which the model looks at footage."""
-        return resize_size(footage.width, footage.height, self.config.short_side, self.config.long_side)
+    def framing(self, footage: Footage) -> Framing:
+        """How frames of the footage lie in what the model looks at."""
+        return framing(footage.width, footage.height, self.config)
 
     def frames_at_once(self, size: tuple[int, int]) -> int:
         """How many pictures of (width, height) `size` make a good batch: small ones are worth more of them."""
@@ -86,7 +87,7 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
         raise AiosError(f"The precision is one of {', '.join(PRECISIONS)}, not {config.precision}.")
     checkpoint = load_checkpoint(weights_path(config.weights))
     trained = checkpoint.config or AIOS
-    scale = config.scale * (FAST_SCALE if config.fast and not trained.one_size else 1)
+    scale = config.scale * (FAST_SCALE if config.fast and not trained.letterbox else 1)
     sides = {name: round(getattr(trained, name) * scale) for name in ("short_side", "long_side")}
     model = model_of(checkpoint, replace(trained, **sides))
     device = choose_device(config.device)
@@ -135,12 +136,12 @@ class Looking:
 
 
 @torch.inference_mode()
-def start_looking(network: Network, frames: Sequence[Frame], size: tuple[int, int]) -> Looking:
-    """Let the network look at frames of one size, at (width, height) `size`; on a GPU this returns at once."""
+def start_looking(network: Network, frames: Sequence[Frame], placed: Framing) -> Looking:
+    """Let the network look at frames of one size, in this framing; on a GPU this returns at once."""
     pixels = torch.from_numpy(np.stack([frame.rgb for frame in frames]))
     on_gpu = network.device.type == "cuda"
     pixels = (pixels.pin_memory() if on_gpu else pixels).to(network.device, non_blocking=True)
-    images = preprocess_batch(pixels, size)
+    images = preprocess_batch(pixels, placed)
     padding = torch.zeros(len(images), *images.shape[2:], dtype=torch.bool, device=network.device)
     halved = network.precision != torch.float32
     with torch.autocast(network.device.type, network.precision if halved else None, enabled=halved):
@@ -155,8 +156,8 @@ def people_in(
     """The people of each frame whose score reaches the threshold, best scores first, without duplicates."""
     if looking.ready is not None:
         looking.ready.synchronize()
-    sizes = [(footage.width, footage.height)] * len(looking.predictions.logits)
-    found = people_from_predictions(looking.predictions, sizes, network.hand_means, threshold)
+    framings = [network.framing(footage)] * len(looking.predictions.logits)
+    found = people_from_predictions(looking.predictions, framings, network.hand_means, threshold)
     return [
         without_duplicates(people, config.duplicate_overlap).select(slice(config.max_people or None))
         for people in found

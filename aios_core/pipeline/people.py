@@ -14,6 +14,7 @@ from aios_core.geometry.boxes import cxcywh_to_xyxy, iou_matrix, keypoint_simila
 from aios_core.geometry.rotations import rotmat_to_axis_angle
 
 if TYPE_CHECKING:
+    from aios_core.model.framing import Framing
     from aios_core.model.predictions import LayerPredictions
 
 DEFAULT_THRESHOLD = 0.3
@@ -69,13 +70,13 @@ def joined(people: Sequence[FramePeople]) -> FramePeople:
 
 def people_from_predictions(
     predictions: LayerPredictions,
-    sizes: Sequence[tuple[int, int]],
+    framings: Sequence[Framing],
     hand_means: tuple[np.ndarray, np.ndarray] | None,
     threshold: float,
 ) -> list[FramePeople]:
     """Everybody in each picture of a batch whose score reaches the threshold, one entry a person.
 
-    sizes: (width, height) of each picture's footage, pixels. hand_means: left and right mean hand (15, 3) that
+    framings: how each picture lay in what the network looked at. hand_means: left and right mean hand (15, 3) that
     predicted hands are relative to, or None where they are absolute.
     """
     scores = predictions.logits.float().sigmoid().amax(-1).cpu().numpy()
@@ -86,7 +87,12 @@ def people_from_predictions(
     def array(values) -> np.ndarray:
         return values.float().cpu().numpy()[chosen]
 
-    size = np.array(sizes, np.float32)[images]
+    extents = np.array([placed.extent for placed in framings], np.float32)[images]
+    origins = np.array([placed.to_picture(np.zeros(2)) for placed in framings], np.float32)[images]
+
+    def pixels(points) -> np.ndarray:
+        return array(points) * extents[:, None] + origins[:, None]
+
     hands = (predictions.left_hand_rotmats, predictions.right_hand_rotmats)
     parts = (predictions.body_rotmats, *hands, predictions.jaw_rotmats)
     poses = rotmat_to_axis_angle(np.concatenate([array(part) for part in parts], 1))
@@ -95,11 +101,11 @@ def people_from_predictions(
         hands = [absolute_hand_pose(hand, mean) for hand, mean in zip(hands, hand_means, strict=True)]
     everybody = FramePeople(
         scores=scores[chosen],
-        boxes_xyxy_px=cxcywh_to_xyxy(array(predictions.boxes)) * np.tile(size, 2),
-        keypoints_px=array(predictions.keypoints) * size[:, None],
-        left_hand_keypoints_px=array(predictions.left_hand_keypoints) * size[:, None],
-        right_hand_keypoints_px=array(predictions.right_hand_keypoints) * size[:, None],
-        face_keypoints_px=array(predictions.face_keypoints) * size[:, None],
+        boxes_xyxy_px=cxcywh_to_xyxy(array(predictions.boxes)) * np.tile(extents, 2) + np.tile(origins, 2),
+        keypoints_px=pixels(predictions.keypoints),
+        left_hand_keypoints_px=pixels(predictions.left_hand_keypoints),
+        right_hand_keypoints_px=pixels(predictions.right_hand_keypoints),
+        face_keypoints_px=pixels(predictions.face_keypoints),
         global_orient=body[:, 0],
         body_pose=body[:, 1:],
         left_hand_pose=hands[0].astype(np.float32),

@@ -18,7 +18,7 @@ from aios_core.geometry.camera import (
 from aios_core.media import Footage
 from aios_core.media.image import focal_length_35mm
 from aios_core.mocap import Camera
-from aios_core.model.preprocess import resize_size
+from aios_core.model.framing import framing
 from aios_core.pipeline.people import FramePeople
 
 
@@ -49,7 +49,6 @@ def network_joints_px(
 
 def network_projection(joints: np.ndarray, camera: np.ndarray, size: tuple[int, int], model: ModelConfig) -> np.ndarray:
     """Pixels (P, J, 2) of the footage where the network's own cameras (P, 3) put joints (P, J, 3)."""
-    width, height = size
-    resized = np.array(resize_size(width, height, model.short_side, model.long_side), np.float64)
-    pixels = project(joints + network_translation(camera)[:, None], model.camera_focal_px, resized / 2)
-    return pixels * np.array([width, height]) / resized
+    placed = framing(*size, model)
+    center = np.array(placed.canvas) / 2
+    return placed.to_picture(project(joints + network_translation(camera)[:, None], model.camera_focal_px, center))

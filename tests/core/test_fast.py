@@ -83,8 +83,8 @@ def test_people_who_stay_change_only_by_what_their_boxes_saw_of_those_who_went()
 
 
 def test_fast_captures_look_at_smaller_pictures_if_the_network_knows_such_and_drop_the_hopeless(tmp_path):
-    for one_size, factor in ((False, FAST_SCALE), (True, 1)):
-        model = toy_model(hands_relative_to_mean=False, short_side=200, one_size=one_size)
+    for letterbox, factor in ((False, FAST_SCALE), (True, 1)):
+        model = toy_model(hands_relative_to_mean=False, short_side=200, letterbox=letterbox)
         path = str(save_weights(model, tmp_path / "toy.safetensors", fp16=False))
         settings = CaptureConfig(weights=path, scale=1.2)
         exact, fast = (load_network(replace(settings, fast=fast), open_body()) for fast in (False, True))

@@ -22,11 +22,12 @@ from aios_core.geometry.camera import (
     refit_translation,
 )  # fmt: skip
 from aios_core.media import Footage
+from aios_core.model.framing import Framing, framing
 from aios_core.model.predictions import LayerPredictions
 from aios_core.pipeline.capture import iterate_people
 from aios_core.pipeline.people import FramePeople, people_from_predictions, without_duplicates
 from aios_core.pipeline.placement import place
-from aios_core.pipeline.shot import network_joints_px, shot_camera
+from aios_core.pipeline.shot import network_joints_px, network_projection, shot_camera
 from aios_core.pipeline.track import Tracker
 
 
@@ -69,8 +70,13 @@ def people(boxes: list[list[float]], scores=None) -> FramePeople:
     )  # fmt: skip
 
 
+def whole(width, height):
+    size = (width, height)
+    return Framing(size, size, size)
+
+
 def test_people_are_those_over_the_threshold_best_first_in_pixels():
-    found = people_from_predictions(predictions(), [(640, 480)], None, 0.3)[0]
+    found = people_from_predictions(predictions(), [whole(640, 480)], None, 0.3)[0]
     assert len(found) == 3
     assert (np.diff(found.scores) < 0).all()
     assert found.keypoints_px[..., 0].max() > 1
@@ -78,10 +84,30 @@ def test_people_are_those_over_the_threshold_best_first_in_pixels():
     assert np.allclose(found.keypoints_px, expected, atol=1e-3)
 
 
+def test_people_on_a_canvas_are_put_where_they_are_in_the_picture():
+    placed = framing(1280, 720, OPEN)
+    assert placed.resized == (256, 144) and placed.canvas == (256, 192)
+    there = people_from_predictions(predictions(), [placed], None, 0.3)[0]
+    on_canvas = predictions().keypoints[0, :3].numpy() * [256, 192]
+    assert np.allclose(there.keypoints_px, (on_canvas - [0, 24]) * 5, atol=1e-3)
+    sides = there.boxes_xyxy_px[:, 2:] - there.boxes_xyxy_px[:, :2]
+    assert np.allclose(sides, predictions().boxes[0, :3, 2:].numpy() * [1280, 960], atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (640, 480), (721, 1280), (300, 300), (2, 2000)])
+def test_the_networks_camera_looks_along_the_middle_of_the_picture_whatever_its_shape(size):
+    axis = np.array([[[0.0, 0.0, 0.0]]]), np.array([[0.1, 0.0, 0.0]])
+    placed = framing(*size, OPEN)
+    assert np.abs(network_projection(*axis, size, OPEN) - np.array(size) / 2).max() <= 0.5 * placed.pixel.max() + 1e-9
+    right = np.array([[[1.0, 0.0, 0.0]]]), np.array([[0.1, 0.0, 0.0]])
+    way = network_projection(*right, size, OPEN) - network_projection(*axis, size, OPEN)
+    assert way[0, 0] == pytest.approx([OPEN.camera_focal_px / 10 * placed.pixel[0], 0])
+
+
 def test_relative_hands_become_absolute_by_adding_the_mean_component_by_component():
     mean = (np.full((15, 3), 0.1, np.float32), np.full((15, 3), -0.2, np.float32))
-    relative = people_from_predictions(predictions(), [(64, 48)], None, 0.3)[0]
-    absolute = people_from_predictions(predictions(), [(64, 48)], mean, 0.3)[0]
+    relative = people_from_predictions(predictions(), [whole(64, 48)], None, 0.3)[0]
+    absolute = people_from_predictions(predictions(), [whole(64, 48)], mean, 0.3)[0]
     assert np.allclose(absolute.left_hand_pose, relative.left_hand_pose + 0.1, atol=1e-6)
     assert np.allclose(absolute.right_hand_pose, relative.right_hand_pose - 0.2, atol=1e-6)
 
@@ -124,13 +150,13 @@ def test_a_batch_gives_each_picture_its_own_people():
     arrays = {name: value for name, value in vars(found).items() if value is not None}
     both = replace(found, **{name: torch.cat([array, array.flip(1)]) for name, array in arrays.items()})
     both.logits[1, -1] = -9.0  # the best is missing in the second picture
-    first, second = people_from_predictions(both, [(640, 480), (320, 240)], None, 0.3)
-    alone = people_from_predictions(found, [(640, 480)], None, 0.3)[0]
+    first, second = people_from_predictions(both, [whole(640, 480), whole(320, 240)], None, 0.3)
+    alone = people_from_predictions(found, [whole(640, 480)], None, 0.3)[0]
     assert all(np.allclose(getattr(first, f.name), getattr(alone, f.name)) for f in fields(FramePeople))
     assert len(second) == len(first) - 1 > 0
     assert np.allclose(second.boxes_xyxy_px, first.boxes_xyxy_px[1:] / 2)
     both.logits[:] = -9.0
-    assert [len(people) for people in people_from_predictions(both, [(64, 48)] * 2, None, 0.3)] == [0, 0]
+    assert [len(people) for people in people_from_predictions(both, [whole(64, 48)] * 2, None, 0.3)] == [0, 0]
 
 
 def test_nobody_ends_up_behind_the_camera():
@@ -142,7 +168,7 @@ def test_nobody_ends_up_behind_the_camera():
 
 def test_placed_people_cover_the_pixels_the_network_saw_them_at():
     body, size = open_body(), (1280, 720)
-    found = people_from_predictions(predictions(), [size], None, 0.1)[0]
+    found = people_from_predictions(predictions(), [framing(*size, OPEN)], None, 0.1)[0]
     # x and y of the camera are small against its depth: everybody near the middle of the picture
     scale = np.array([0.12, 0.1, 0.09, 0.15, 0.11], np.float32)[: len(found)]
     camera = np.stack([scale, 0.1 * np.arange(len(found)) - 0.2, 0.05 * np.ones(len(found))], -1).astype(np.float32)
@@ -230,8 +256,8 @@ def test_a_mirrored_network_gives_mirrored_people():
         left_hand_rotmats=original.right_hand_rotmats * flip,
         right_hand_rotmats=original.left_hand_rotmats * flip,
     )  # fmt: skip
-    a = people_from_predictions(original, [(640, 480)], None, 0.3)[0]
-    b = people_from_predictions(other, [(640, 480)], None, 0.3)[0]
+    a = people_from_predictions(original, [whole(640, 480)], None, 0.3)[0]
+    b = people_from_predictions(other, [whole(640, 480)], None, 0.3)[0]
     pose = np.zeros((len(a), 55, 3), np.float32)
     pose[:, 0], pose[:, 1:22], pose[:, 25:40], pose[:, 40:] = (
         a.global_orient,

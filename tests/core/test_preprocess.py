@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from aios_core.config import AIOS, OPEN
-from aios_core.model.preprocess import MEAN, STD, pad_batch, preprocess, resize, resize_size
+from aios_core.model.framing import framing, resize_size
+from aios_core.model.preprocess import MEAN, STD, pad_batch, preprocess, preprocess_batch, resize
 from tests.aios_synth import picture
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "aios_preprocess.npz"
@@ -63,6 +65,36 @@ def test_averaging_keeps_a_fine_pattern_grey_where_sampling_does_not():
 def test_the_strangest_pictures_come_through(config, shape):
     found = preprocess(np.full(shape, 128, np.uint8), config)
     assert found.dtype == torch.float32 and found.isfinite().all() and min(found.shape) >= 1
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (720, 1280), (640, 480), (100, 99), (31, 2000)])
+def test_pictures_of_every_shape_lie_undistorted_in_the_middle_of_one_canvas(size):
+    placed = framing(*size, OPEN)
+    image = preprocess(np.full((size[1], size[0], 3), 255, np.uint8), OPEN)
+    assert image.shape == (3, 192, 256)
+    rows, columns = np.nonzero(image[0].numpy() > 1)
+    assert (columns.min(), rows.min()) == placed.corner
+    assert (np.ptp(columns) + 1, np.ptp(rows) + 1) == placed.resized
+    left, above = columns.min(), rows.min()
+    assert 0 <= 255 - columns.max() - left <= 1 and 0 <= 191 - rows.max() - above <= 1
+    assert (image == 0).sum() == 3 * (256 * 192 - len(rows)), "what is around it is the mean of all pictures"
+    assert max(placed.resized[0] / 256, placed.resized[1] / 192) == 1
+    wanted = np.array(size) * min(256 / size[0], 192 / size[1])
+    assert np.abs(placed.resized - wanted).max() <= 0.5
+
+
+def test_a_bigger_canvas_shows_bigger_pictures():
+    double = replace(OPEN, short_side=384, long_side=512)
+    assert framing(1280, 720, double).resized == (512, 288)
+
+
+def test_frames_in_a_batch_are_prepared_as_alone():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 90, 160, 3), np.uint8)
+    placed = framing(160, 90, OPEN)
+    shrunk = np.stack([resize(frame, *placed.resized, antialias=True) for frame in frames])
+    batch = preprocess_batch(torch.from_numpy(shrunk), placed)
+    for frame, image in zip(frames, batch, strict=True):
+        torch.testing.assert_close(image, preprocess(frame, OPEN))
 
 
 def test_a_batch_is_padded_right_and_below():

@@ -119,6 +119,42 @@ def test_two_samples_share_a_picture_and_each_ones_people_lie_in_its_half():
         assert boxes[:, 3].max() > 0.3
 
 
+def test_pictures_of_other_shapes_lie_between_grey_bars_with_their_people_inside():
+    config, rng = replace(QUICK, letterboxed_share=1.0), np.random.default_rng(0)
+    sample = replace(make_sample(), image=np.full((128, 192, 3), 255, np.uint8))
+    shapes = []
+    for _ in range(60):
+        images, targets = batch([(sample,)], config, 500.0, rng)
+        rows, columns = np.nonzero(images[0, 0].numpy())
+        low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()]) + 1
+        assert len(rows) == (high - low).prod(), "a rectangle"
+        assert np.abs(low + high - [96, 64]).max() <= 1, "in the middle"
+        shapes.append((high - low)[0] / (high - low)[1])
+        boxes = targets.boxes[0, targets.valid[0]].numpy() * [96, 64, 96, 64]
+        corners = np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], 1)
+        assert (corners >= np.tile(low, 2) - 1e-3).all() and (corners <= np.tile(high, 2) + 1e-3).all()
+        points = targets.keypoints[0, targets.valid[0]].numpy() * [96, 64]
+        in_grey = ((points < low) | (points >= high)).any(-1)
+        assert (targets.keypoints_weight[0, targets.valid[0]].numpy()[in_grey] == 0).all()
+    assert 0.3 < np.mean(np.abs(np.array(shapes) - 16 / 9) < 0.05) < 0.8
+    assert min(shapes) < 0.9 and max(shapes) > 2
+
+
+def test_between_bars_the_fitted_camera_still_puts_the_joints_where_they_are():
+    sample = make_sample()
+    config, rng = replace(QUICK, letterboxed_share=1.0, max_zoom=1.0), np.random.default_rng(1)
+    focal_px, size = sample.focal_px / 2, torch.tensor([96.0, 64.0])  # the sample's picture is twice as large
+    errors = []
+    for _ in range(10):
+        _, targets = batch([(sample,)], config, focal_px, rng)
+        for person in np.flatnonzero(targets.valid[0]):
+            betas, joints_px = targets.betas[0, person].numpy(), targets.joints_px[0, person, :22]
+            local = targets.joints[0, person, :22] + torch.tensor(skinning.rest_joints(open_body(), betas)[0])
+            again = project(local[None].float(), targets.camera[0, person][None], focal_px, size)[0]
+            errors.append(float((again - joints_px).norm(dim=-1).max() / (joints_px.amax(0) - joints_px.amin(0)).max()))
+    assert len(errors) > 10 and max(errors) < 0.05
+
+
 def test_the_fitted_camera_puts_the_joints_where_they_are():
     sample = make_sample()
     size = np.array([192, 128], np.float32)

@@ -23,7 +23,8 @@ from aios_core.body.joints import (
 )
 from aios_core.errors import DataSetError
 from aios_core.geometry.rotations import mirror_axis_angle
-from aios_core.model.preprocess import MEAN, STD, resize_size
+from aios_core.model.framing import resize_size
+from aios_core.model.preprocess import MEAN, STD
 from training.data.humandata.columns import PARTS_OF_53, PARTS_OF_137
 from training.data.humandata.dataset import Annotations
 from training.data.humandata.kinds import Kind
