@@ -66,9 +66,6 @@ class LossWeights:
 class TrainConfig(RunConfig):
     """One run of the open recipe."""
 
-    width: int = 256
-    height: int = 192
-    """Size of training pictures, pixels."""
     letterboxed_share: float = 0.5
     """Share of the pictures that fill only the middle of the canvas, as those of other shapes do."""
     max_zoom: float = 2.5

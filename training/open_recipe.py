@@ -55,11 +55,11 @@ class OpenRecipe(Recipe):
         self.samples: Iterator[Sample] | None = None
 
     def draw(self, step: int, randomness: Randomness) -> OpenBatch:
-        config, focal_px = self.config, self.network.config.camera_focal_px
+        config = self.config
         if self.samples is None:
             self.samples = shuffled_samples(self.data, randomness.numpy)
         pictures = [self._picture(randomness.numpy) for _ in range(config.batch)]
-        images, targets = batch(pictures, config, focal_px, randomness.numpy)
+        images, targets = batch(pictures, config, self.network.config, randomness.numpy)
         targets = first_people(targets, MAX_PEOPLE)
         if step < config.dense_steps:
             return OpenBatch(images, targets, None)
@@ -75,7 +75,7 @@ class OpenRecipe(Recipe):
 
     def forward(self, batch: OpenBatch) -> tuple[Tensor, dict[str, Tensor]]:
         config, weights, images, targets = self.config, self.config.weights, batch.images, batch.targets
-        size = torch.tensor([config.width, config.height], dtype=torch.float32, device=images.device)
+        size = torch.tensor(images.shape[:1:-1], dtype=torch.float32, device=images.device)
         mask = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool, device=images.device)
         predictions = None
         with torch.autocast(images.device.type, torch.bfloat16, enabled=config.bfloat16):

@@ -19,6 +19,7 @@ from aios_core.body.joints import (
     RIGHT_HAND6_FROM_137,
 )  # fmt: skip
 from aios_core.body.skinning import mirrored_pose
+from aios_core.config import ModelConfig
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.model.preprocess import MEAN, STD
 from training.config import TrainConfig
@@ -69,12 +70,12 @@ class Targets:
 def batch(
     pictures: list[tuple[Sample, ...]],
     config: TrainConfig,
-    camera_focal_px: float,
+    model: ModelConfig,
     rng: np.random.Generator,
     augment: bool = True,
 ) -> tuple[Tensor, Targets]:
-    """Normalised pictures (B, 3, H, W), each of the samples given for it side by side, and their targets."""
-    prepared = [_prepare(samples, config, camera_focal_px, rng, augment) for samples in pictures]
+    """Normalised pictures (B, 3, H, W) for a network, each of the samples given for it side by side, and targets."""
+    prepared = [_prepare(samples, config, model, rng, augment) for samples in pictures]
     images = torch.from_numpy(np.stack([image for image, _ in prepared]))
     names = [f.name for f in fields(Targets)]
     stacked = {name: torch.from_numpy(np.stack([target[name] for _, target in prepared])) for name in names}
@@ -119,12 +120,12 @@ _MIRROR_144 = _mirror_144()
 def _prepare(
     samples: tuple[Sample, ...],
     config: TrainConfig,
-    camera_focal_px: float,
+    model: ModelConfig,
     rng: np.random.Generator,
     augment: bool,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """One picture of samples side by side and its targets, the largest people first."""
-    canvas = config.width, config.height
+    canvas = model.long_side, model.short_side
     width, height = _shown(canvas, len(samples), config.letterboxed_share, rng) if augment else canvas
     width //= len(samples)
     corner = np.array([(canvas[0] - width * len(samples)) // 2, (canvas[1] - height) // 2])
@@ -142,7 +143,7 @@ def _prepare(
         x, y = corner + (number * width, 0)
         image[y : y + height, x : x + width] = (tile - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
         bounds = np.array([x, y, x + width, y + height], np.float32)
-        found.append(_targets(sample, zoom, shift + bounds[:2], bounds, config, camera_focal_px))
+        found.append(_targets(sample, zoom, shift + bounds[:2], bounds, model))
     arrays = {name: np.concatenate([targets[name] for targets in found]) for name in found[0]}
     order = np.argsort(-arrays["boxes"][:, 3], kind="stable")[:MAX_PEOPLE]
     return image, {name: _padded(array[order]) for name, array in arrays.items()}
@@ -203,10 +204,10 @@ def _crop(
 
 
 def _targets(
-    sample: Sample, zoom: float, shift: np.ndarray, tile: np.ndarray, config: TrainConfig, camera_focal_px: float
+    sample: Sample, zoom: float, shift: np.ndarray, tile: np.ndarray, model: ModelConfig
 ) -> dict[str, np.ndarray]:
     """Targets of a sample of which the part in `tile` (4,), corners in pixels of the training picture, is seen."""
-    size = np.array([config.width, config.height], np.float32)
+    size = np.array([model.long_side, model.short_side], np.float32)
     points = joints_px(sample) * zoom + shift  # (P, 144, 2)
     inside = ((points >= tile[:2]) & (points < tile[2:])).all(-1)
     seen = np.where(sample.joints_visible, 1.0, 0.3) * inside
@@ -234,7 +235,7 @@ def _targets(
         "expression": sample.expression,
         "joints": relative,
         "joints_px": points[:, :55],
-        "camera": fit_camera(sample.joints[:, :22], sample.transl, points[:, :22], size, camera_focal_px),
+        "camera": fit_camera(sample.joints[:, :22], sample.transl, points[:, :22], size, model.camera_focal_px),
     }
     return {name: array[keep] for name, array in arrays.items()}
 

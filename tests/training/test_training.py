@@ -26,10 +26,11 @@ from training.train import Limits, train
 
 TINY = replace(
     MODEL, backbone=BackboneConfig("basic", (1, 1, 1, 1), (16, 16, 32, 32), stem_width=16, frozen_norm=False),
-    hidden_dim=32, heads=2, feedforward_dim=64, encoder_layers=1, queries=12, people=4, mlp_dim=32,
+    hidden_dim=32, heads=2, feedforward_dim=64, encoder_layers=1, queries=12, people=4, mlp_dim=32, short_side=64,
+    long_side=96, camera_focal_px=500.0,
 )  # fmt: skip
 QUICK = replace(
-    OPEN, batch=2, width=96, height=64, bfloat16=False, log_steps=1, warmup_steps=4, checkpoint_seconds=1e9,
+    OPEN, batch=2, bfloat16=False, log_steps=1, warmup_steps=4, checkpoint_seconds=1e9,
     paired_share=0.0, max_zoom=1.2, matrix_rate=2e-3, transformer_rate=1e-3,
 )  # fmt: skip
 
@@ -93,7 +94,7 @@ def test_mirroring_twice_changes_nothing():
 
 def test_targets_are_fractions_of_the_training_picture():
     sample = make_sample()
-    images, targets = batch([(sample,)], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    images, targets = batch([(sample,)], QUICK, TINY, np.random.default_rng(0), augment=False)
     assert images.shape == (1, 3, 64, 96)
     assert targets.valid.sum() == 2
     expected = sample.boxes_xyxy_px / [192, 128, 192, 128]
@@ -107,7 +108,7 @@ def test_two_samples_share_a_picture_and_each_ones_people_lie_in_its_half():
     samples = make_sample(0), make_sample(1, people=3)
     rng = np.random.default_rng(0)
     for _ in range(8):
-        images, targets = batch([samples], replace(QUICK, max_zoom=2.0), 500.0, rng)
+        images, targets = batch([samples], replace(QUICK, max_zoom=2.0), TINY, rng)
         assert images.shape == (1, 3, 64, 96)
         boxes = targets.boxes[0, targets.valid[0]].numpy()
         assert 2 <= len(boxes) <= 5 and (np.diff(boxes[:, 3]) <= 0).all(), "the largest first"
@@ -124,7 +125,7 @@ def test_pictures_of_other_shapes_lie_between_grey_bars_with_their_people_inside
     sample = replace(make_sample(), image=np.full((128, 192, 3), 255, np.uint8))
     shapes = []
     for _ in range(60):
-        images, targets = batch([(sample,)], config, 500.0, rng)
+        images, targets = batch([(sample,)], config, TINY, rng)
         rows, columns = np.nonzero(images[0, 0].numpy())
         low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()]) + 1
         assert len(rows) == (high - low).prod(), "a rectangle"
@@ -146,7 +147,7 @@ def test_between_bars_the_fitted_camera_still_puts_the_joints_where_they_are():
     focal_px, size = sample.focal_px / 2, torch.tensor([96.0, 64.0])  # the sample's picture is twice as large
     errors = []
     for _ in range(10):
-        _, targets = batch([(sample,)], config, focal_px, rng)
+        _, targets = batch([(sample,)], config, replace(TINY, camera_focal_px=focal_px), rng)
         for person in np.flatnonzero(targets.valid[0]):
             betas, joints_px = targets.betas[0, person].numpy(), targets.joints_px[0, person, :22]
             local = targets.joints[0, person, :22] + torch.tensor(skinning.rest_joints(open_body(), betas)[0])
@@ -190,7 +191,7 @@ def test_losses_vanish_at_the_truth_and_grow_away_from_it():
     from aios_core.model.predictions import LayerPredictions
     from training.losses import layer_loss
 
-    _, t = batch([(make_sample(),)], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    _, t = batch([(make_sample(),)], QUICK, TINY, np.random.default_rng(0), augment=False)
     eye = torch.eye(3).expand(1, 10, 1, 3, 3)
     prediction = LayerPredictions(
         logits=torch.where(t.valid, 20.0, -20.0)[..., None], boxes=t.boxes, keypoints=t.keypoints,
@@ -284,7 +285,7 @@ def test_recoloured_pictures_stay_pictures_and_differ():
 
 
 def test_the_side_of_limbs_is_asked_where_limbs_are_seen():
-    _, targets = batch([(make_sample(),)], QUICK, 500.0, np.random.default_rng(0), augment=False)
+    _, targets = batch([(make_sample(),)], QUICK, TINY, np.random.default_rng(0), augment=False)
     # One limb each on the left and right of the picture, far from each other; the others are out of sight.
     points = torch.full_like(targets.keypoints, 0.5)
     points[0, 0, 5], points[0, 0, 6] = torch.tensor([0.25, 0.5]), torch.tensor([0.75, 0.5])
@@ -322,7 +323,7 @@ def test_in_the_first_steps_backbone_and_encoder_learn_alone(tmp_path):
 
 def test_only_as_many_people_as_pictures_have_are_trained_on():
     _, targets = batch(
-        [(make_sample(0, 3),), (make_sample(1, 1),)], QUICK, 500.0, np.random.default_rng(0), augment=False
+        [(make_sample(0, 3),), (make_sample(1, 1),)], QUICK, TINY, np.random.default_rng(0), augment=False
     )
     assert first_people(targets, 10).boxes.shape[1] == 3
     two = first_people(targets, 2)
