@@ -201,9 +201,9 @@ def chosen_people(text: str) -> tuple[int, ...] | None:
         raise AiosError(f"People: '{text}' are not numbers with commas, such as 1, 3.") from error
 
 
-def build_file(path: str, settings: SceneSettings):
-    """Build the scene of a Mocap file with the body of the preferences."""
-    return build_take(bpy.path.abspath(path), chosen_body(), settings)
+def build_file(path: str, settings: SceneSettings, scene=None):
+    """Build a Mocap file into a scene, by default the current one, with the body of the preferences."""
+    return build_take(bpy.path.abspath(path), chosen_body(), settings, scene)
 
 
 def wanted_of(settings, scene) -> SceneSettings:
@@ -214,9 +214,9 @@ def wanted_of(settings, scene) -> SceneSettings:
     )  # fmt: skip
 
 
-def build_captured(event: dict, wanted: SceneSettings) -> str:
-    """Build what a capture has found, as one step of undo; what to say of it."""
-    built = build_file(event["output"], wanted)
+def build_captured(event: dict, wanted: SceneSettings, scene=None) -> str:
+    """Build what a capture has found into a scene (None = the current one), as one step of undo; what to say of it."""
+    built = build_file(event["output"], wanted, scene)
     bpy.ops.ed.undo_push(message="Capture")
     count = len(built.people)
     return "; ".join([f"{count} {'person' if count == 1 else 'people'} found", *built.warnings])
@@ -241,7 +241,8 @@ def thumbnail_of(command: list[str]) -> str:
 def capture_options(settings, scene) -> list[str]:
     """Options of `aios estimate` and `aios run` for the panel's settings."""
     fps = sequence_fps_of(settings, scene)
-    options = ["--threshold", f"{settings.threshold:.3f}", "--step", str(settings.step)]
+    options = ["--step", str(settings.step)]
+    options += ["--threshold", f"{settings.threshold:.3f}"] if settings.threshold else []
     options += ["--fast"] if settings.quality == "fast" else []
     if settings.use_range:
         options += ["--start", str(settings.first_frame - 1), "--stop", str(settings.last_frame)]

@@ -239,6 +239,7 @@ class _QueuePanel(_Sidebar):
             (AIOS_OT_requeue, "FILE_REFRESH"),
         ):  # fmt: skip
             column.operator(operator.bl_idname, text="", icon=icon)
+        layout.prop(scene, "aios_queue_scenes")
         layout.operator(AIOS_OT_run_queue.bl_idname, icon="PLAY")
         layout.operator(AIOS_OT_submit_queue.bl_idname, icon="NETWORK_DRIVE")
         if 0 <= scene.aios_queue_index < len(scene.aios_queue):

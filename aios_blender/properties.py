@@ -51,8 +51,9 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
         ),
     )  # fmt: skip
     threshold: bpy.props.FloatProperty(
-        name="Threshold", description="Least confidence of a person: lower finds more people and more mistakes",
-        default=0.3, min=0.01, max=0.99, subtype="FACTOR",
+        name="Threshold", default=0.0, min=0.0, max=0.99, subtype="FACTOR",
+        description="Least confidence of a person: lower finds more people and more mistakes; 0 takes the one that was "
+        "measured to be best for the weights",
     )  # fmt: skip
     max_people: bpy.props.IntProperty(
         name="Max People", description="At most so many people in a frame; 0 keeps everybody", default=0, min=0, max=100
@@ -118,14 +119,20 @@ def attach() -> None:
     bpy.types.Scene.aios = bpy.props.PointerProperty(type=AIOS_CaptureSettings)
     bpy.types.Scene.aios_queue = bpy.props.CollectionProperty(type=AIOS_QueuedClip)
     bpy.types.Scene.aios_queue_index = bpy.props.IntProperty(name="Clip of the queue")
+    bpy.types.Scene.aios_queue_scenes = bpy.props.BoolProperty(
+        name="A Scene for Each Clip", default=True,
+        description="Build every clip into a new scene with its frame rate, length, size and camera, which leaves this "
+        "scene as it is; off: build them all into this scene",
+    )  # fmt: skip
     bpy.types.WindowManager.aios_job = bpy.props.PointerProperty(type=AIOS_JobStatus)
 
 
 def detach() -> None:
     """Take them away again."""
     owners: tuple[tuple[Any, tuple[str, ...]], ...] = (
-        (bpy.types.Scene, ("aios", "aios_queue", "aios_queue_index")), (bpy.types.WindowManager, ("aios_job",)),
-    )  # fmt: skip
+        (bpy.types.Scene, ("aios", "aios_queue", "aios_queue_index", "aios_queue_scenes")),
+        (bpy.types.WindowManager, ("aios_job",)),
+    )
     for owner, names in owners:
         for name in names:
             delattr(owner, name)

@@ -49,6 +49,14 @@ def run_next(scene: Any) -> bool:
     return False
 
 
+def new_scene(clip: Any, like: Any) -> Any:
+    """A scene of a clip's own, in another's world and renderer, with the clip's settings in its panel."""
+    scene = bpy.data.scenes.new(Path(clip.name).stem.strip("#_.- ") or "Clip")
+    scene.world, scene.render.engine = like.world, like.render.engine
+    copy_settings(clip.settings, scene.aios)
+    return scene
+
+
 def _follow(scene_name: str, clip_name: str, job: Job, wanted: SceneSettings) -> None:
     """Names, because undo may put other data in the place of what a reference points at."""
 
@@ -58,8 +66,17 @@ def _follow(scene_name: str, clip_name: str, job: Job, wanted: SceneSettings) ->
         return scene, next((c for c in clips if c.name == clip_name and c.state == "RUNNING"), None)
 
     def done(event: dict) -> str | None:
-        _, clip = found()
-        return build_captured(event, wanted) if clip else None
+        scene, clip = found()
+        if clip is None:
+            return None
+        if not scene.aios_queue_scenes:
+            return build_captured(event, wanted, scene)
+        own = new_scene(clip, scene)
+        try:
+            return build_captured(event, wanted, own)
+        except Exception:
+            bpy.data.scenes.remove(own)
+            raise
 
     def ended(event: dict) -> None:
         scene, clip = found()

@@ -35,18 +35,28 @@ class Take:
     path: Path
 
 
-def build_take(path: str | Path, body: BodyModel, settings: SceneSettings) -> BuiltScene:
-    """Build a Mocap file, and note in its collection what it was built from.
+def build_take(path: str | Path, body: BodyModel, settings: SceneSettings, scene: Any | None = None) -> BuiltScene:
+    """Build a Mocap file into a scene, by default the current one, and note in its collection what it was built from.
+
+    A scene with other people in it keeps the frame rate by which they move.
 
     Raises:
         AiosError: the file is missing or damaged.
     """
-    built = build(mocap.load(path), body, settings)
+    found, scene = mocap.load(path), scene or bpy.context.scene
+    others = [take.collection.name for take in takes(scene)]
+    keep = bool(others) and abs(scene_fps(scene) - float(found.fps)) > 1e-3
+    built = build(found, body, replace(settings, keep_frame_rate=keep), scene)
+    if keep and settings.set_scene and found.source_kind != "image":
+        built.warnings.append(
+            f"The scene keeps its {scene_fps(scene):.4g} frames a second, by which {', '.join(others)} moves already; "
+            f"the footage has {float(found.fps):.4g}."
+        )
     built.collection[MOCAP] = str(path)
     built.collection[FOOTAGE] = settings.footage or ""
     built.collection[MESHES], built.collection[CAMERA] = settings.with_mesh, settings.with_camera
     built.collection[CORRECTIVES] = settings.with_correctives
-    built.collection[FIRST_FRAME], built.collection[FPS] = settings.first_frame, scene_fps()
+    built.collection[FIRST_FRAME], built.collection[FPS] = settings.first_frame, scene_fps(scene)
     if settings.people is not None:
         built.collection[PEOPLE] = list(settings.people)
     for thing in built.collection.all_objects:
@@ -67,9 +77,23 @@ def take_of(thing: Any | None) -> Take:
     return chosen[0]
 
 
-def takes() -> list[Take]:
-    """Every take in this file."""
-    return [take_in(collection) for collection in bpy.data.collections if collection.get(MOCAP)]
+def takes(scene: Any | None = None) -> list[Take]:
+    """Every take in a scene, by default the current one."""
+    collections = (scene or bpy.context.scene).collection.children_recursive
+    return [take_in(collection) for collection in collections if collection.get(MOCAP)]
+
+
+def scene_of(take: Take) -> Any:
+    """The scene that a take is in: the current one if it is, or if it is in none."""
+    scenes = (bpy.context.scene, *bpy.data.scenes)
+    holding = (scene for scene in scenes if take.collection in scene.collection.children_recursive)
+    return next(holding, bpy.context.scene)
+
+
+def view_layer_of(take: Take) -> Any:
+    """The view layer in which a take's people are selected."""
+    scene = scene_of(take)
+    return bpy.context.view_layer if scene == bpy.context.scene else scene.view_layers[0]
 
 
 def take_in(collection: Any) -> Take:
@@ -106,17 +130,16 @@ def settings_of(take: Take) -> SceneSettings:
 def rebuild(take: Take, path: Path, body: BodyModel, settings: SceneSettings | None = None) -> BuiltScene:
     """Build a take again from a Mocap file, in place of what was built before: as before, or with other settings."""
     settings = settings or settings_of(take)
-    name, shapes, view = take.collection.name, known_shapes(take), view_of(take)
-    scene_camera = bpy.context.scene.camera
-    owned = scene_camera is not None and scene_camera.name in take.collection.all_objects
+    name, shapes, view, scene = take.collection.name, known_shapes(take), view_of(take), scene_of(take)
+    owned = scene.camera is not None and scene.camera.name in take.collection.all_objects
     mocap.load(path)  # nothing is removed for a file that cannot be read
     remove(take)
-    built = build_take(path, body, settings)
+    built = build_take(path, body, settings, scene)
     built.collection.name = name
     built.collection[SHAPES] = {str(number): betas for number, betas in shapes.items()}
     show_as(Take(built.collection, path), view)
     if owned and built.camera is not None:
-        bpy.context.scene.camera = built.camera
+        scene.camera = built.camera
     return built
 
 
@@ -131,10 +154,10 @@ class TakeView:
 
 def view_of(take: Take) -> TakeView:
     """How a take is looked at, to be kept when it is built again."""
-    people = armatures_of(take)
-    active = bpy.context.view_layer.objects.active
+    people, layer = armatures_of(take), view_layer_of(take)
+    active = layer.objects.active
     return TakeView(
-        frozenset(a["aios_track"] for a in people if a.select_get()),
+        frozenset(a["aios_track"] for a in people if a.name in layer.objects and a.select_get(view_layer=layer)),
         active["aios_track"] if active in people else None,
         frozenset(c["aios_track"] for c in person_collections(take) if c.hide_viewport),
     )
@@ -142,12 +165,13 @@ def view_of(take: Take) -> TakeView:
 
 def show_as(take: Take, view: TakeView) -> None:
     """Select and hide the people of a take."""
+    layer = view_layer_of(take)
     for person in person_collections(take):
         armature, number = armature_of(person), person["aios_track"]
-        if armature is not None and armature.name in bpy.context.view_layer.objects:
-            armature.select_set(number in view.selected)
+        if armature is not None and armature.name in layer.objects:
+            armature.select_set(number in view.selected, view_layer=layer)
             if number == view.active:
-                bpy.context.view_layer.objects.active = armature
+                layer.objects.active = armature
         hide(person, number in view.hidden)
 
 
@@ -163,10 +187,11 @@ def known_shapes(take: Take) -> dict[int, list[float]]:
 
 def remove(take: Take) -> None:
     """Take everything that was built of a take out of the file; what else is in its collections goes to the scene's."""
+    scene = scene_of(take)
     for thing in list(take.collection.all_objects):
         if not thing.get(BUILT):
-            if thing.name not in bpy.context.scene.collection.objects:
-                bpy.context.scene.collection.objects.link(thing)
+            if thing.name not in scene.collection.objects:
+                scene.collection.objects.link(thing)
             continue
         data = thing.data
         animated = (thing, getattr(data, "shape_keys", None))
@@ -180,7 +205,7 @@ def remove(take: Take) -> None:
     for person in person_collections(take):
         bpy.data.collections.remove(person)
     for child in take.collection.children:
-        bpy.context.scene.collection.children.link(child)
+        scene.collection.children.link(child)
     bpy.data.collections.remove(take.collection)
 
 

@@ -139,7 +139,8 @@ class CaptureConfig:
     device: str | None = None
     """'cpu', 'cuda', 'mps', ...; None = the best there is."""
     threshold: float | None = None
-    """Least score of a person, 0..1; None = 0.3, the published setting that keeps hard cases."""
+    """Least score of a person, 0..1; None = the one that the weights state, else 0.3, the published setting that keeps
+    hard cases."""
     max_people: int | None = None
     """People kept in a frame, best scores first; None = everybody."""
     duplicate_overlap: float = 0.4

@@ -43,6 +43,8 @@ class SceneSettings:
     """Shape keys that mend bent joints, keyed; they play some ten times slower than the rest."""
     set_scene: bool = True
     """Take over the scene's frame rate, frame range, render size and camera; else keys follow the scene's own clock."""
+    keep_frame_rate: bool = False
+    """But not the frame rate: others move by the scene's own clock already."""
     first_frame: int = 1
     """Frame of the timeline at which the footage begins."""
     low_confidence: float = 0.2
@@ -67,9 +69,12 @@ class BuiltScene:
     warnings: list[str] = field(default_factory=list)
 
 
-def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) -> BuiltScene:
-    """Everybody of a Mocap as armatures with skinned meshes under a camera that matches the footage."""
-    settings = settings or SceneSettings()
+def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None, scene: Any | None = None) -> BuiltScene:
+    """Everybody of a Mocap as armatures with skinned meshes under a camera that matches the footage.
+
+    scene: where they are put; None = the current one.
+    """
+    settings, scene = settings or SceneSettings(), scene or bpy.context.scene
     active = bpy.context.view_layer.objects.active
     everybody = mocap.tracks
     if settings.people is not None:
@@ -77,7 +82,11 @@ def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) 
     name = Path(mocap.source).stem or "mocap"
     collection = bpy.data.collections.new(name)
     first = settings.first_frame
-    times = frame_numbers(mocap.timestamps, float(mocap.fps) if settings.set_scene else scene_fps(), first)
+    fps = scene_fps(scene)
+    if settings.set_scene and not settings.keep_frame_rate:
+        fps = float(mocap.fps)
+        set_frame_rate(scene, fps)
+    times = frame_numbers(mocap.timestamps, fps, first)
     clip = (float(times[0]), float(times[-1])) if len(times) else (first, first)
     places = {track.id: _person_collection(track, times, collection) for track in everybody}
     bodies = [body_for_shape(body, track.betas, mocap.body_family) for track in mocap.tracks]
@@ -93,8 +102,8 @@ def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) 
     if template is not None:
         bpy.data.meshes.remove(template)
     # Only now: Blender would evaluate everybody who is there anew whenever another armature is made.
-    bpy.context.scene.collection.children.link(collection)
-    _activate(active, people)
+    scene.collection.children.link(collection)
+    _activate(scene, active, people)
     camera = new_camera(f"{name}_camera", mocap, times, collection) if settings.with_camera else None
     if camera is not None:
         footage = Path(settings.footage or mocap.source)
@@ -103,29 +112,31 @@ def build(mocap: Mocap, body: BodyModel, settings: SceneSettings | None = None) 
         else:
             warnings.append(f"The footage {footage} is not there any more; the camera has no background.")
     if settings.set_scene:
-        set_scene(mocap, clip, camera)
+        set_scene(scene, mocap, clip, camera)
     return BuiltScene(collection, people, camera, warnings)
 
 
-def _activate(before: Any | None, people: list[PersonObjects]) -> None:
-    """Whoever is at work in another mode goes on; else the first person is active."""
-    if before is None or before.mode == "OBJECT":
-        before = people[0].armature if people else before
+def _activate(scene: Any, before: Any | None, people: list[PersonObjects]) -> None:
+    """Whoever is at work in another mode goes on; else the first person is active in their scene."""
     bpy.context.view_layer.objects.active = before
+    is_current = scene == bpy.context.scene
+    if people and not (is_current and before is not None and before.mode != "OBJECT"):
+        (bpy.context.view_layer if is_current else scene.view_layers[0]).objects.active = people[0].armature
 
 
-def scene_fps() -> float:
-    """Frames a second of the current scene."""
-    render = bpy.context.scene.render
-    return render.fps / render.fps_base
+def scene_fps(scene: Any) -> float:
+    """Frames a second."""
+    return scene.render.fps / scene.render.fps_base
 
 
-def set_scene(mocap: Mocap, clip: tuple[float, float], camera: Any | None) -> None:
-    """The footage's clock and size for the current scene."""
-    scene = bpy.context.scene
-    fps = float(mocap.fps)
+def set_frame_rate(scene: Any, fps: float) -> None:
+    """The footage's frames a second for a scene."""
     scene.render.fps = max(round(fps), 1)
     scene.render.fps_base = scene.render.fps / fps
+
+
+def set_scene(scene: Any, mocap: Mocap, clip: tuple[float, float], camera: Any | None) -> None:
+    """The footage's length, size and camera for a scene."""
     scene.frame_start, scene.frame_end = int(clip[0]), max(int(np.ceil(clip[1])), int(clip[0]))
     scene.frame_set(scene.frame_start)
     scene.render.resolution_x, scene.render.resolution_y = mocap.width, mocap.height

@@ -1,5 +1,6 @@
 """What the panel captures: files, clips, what is behind the camera; and clips in a queue."""
 
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,11 +9,15 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 import aios_blender  # noqa: E402
-from aios_blender import operators  # noqa: E402
+from aios_blender import compat, jobs, operators, queue  # noqa: E402
 from aios_blender.drawing import wrapped  # noqa: E402
 from aios_blender.footage import footage_of, sequence_pattern  # noqa: E402
 from aios_blender.queue import enqueue, waiting  # noqa: E402
+from aios_blender.take import armatures_of, rebuild, scene_of, takes  # noqa: E402
+from aios_core import mocap as mocap_file  # noqa: E402
+from aios_core.body.files import open_body  # noqa: E402
 from aios_core.errors import FootageError  # noqa: E402
+from tests.mocaps import make_mocap  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 VIDEO = ROOT / "examples" / "footage" / "plaza.mp4"
@@ -102,8 +107,10 @@ def test_the_options_are_ones_that_the_command_line_knows(scene, command):
     options = parser().parse_args(command()[3:])
     assert options.fit and options.level_camera and options.no_foot_lock and options.max_people == 3
     assert not options.fast
-    settings.quality = "fast"
-    assert parser().parse_args(command()[3:]).fast
+    assert options.threshold is None, "the weights state theirs"
+    settings.quality, settings.threshold = "fast", 0.25
+    options = parser().parse_args(command()[3:])
+    assert options.fast and options.threshold == 0.25
 
 
 def test_a_queued_clip_keeps_the_settings_it_was_queued_with(scene):
@@ -128,6 +135,85 @@ def test_the_queue_is_changed_with_buttons(scene):
     scene.aios_queue_index = 0
     bpy.ops.aios.unqueue()
     assert [clip.name for clip in scene.aios_queue] == ["/clips/b.mp4"]
+
+
+class FinishedJob:
+    """A capture that has found its Mocap at once."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def poll(self):
+        path = Path(self.command[-1])
+        yield {"event": "done", "people": 2, "output": str(path)}
+
+
+@pytest.fixture
+def captured(scene, monkeypatch, tmp_path):
+    """Run the queue over clips whose captures give the Mocaps in these files."""
+
+    def run(**mocaps):
+        monkeypatch.setattr(queue, "Job", FinishedJob)
+        monkeypatch.setattr(queue, "thumbnail_of", lambda command: "")
+        monkeypatch.setattr(queue, "capture_command", lambda settings, scene: ["capture", settings.footage])
+        for name, mocap in mocaps.items():
+            path = tmp_path / f"{name}.npz"
+            mocap_file.save(mocap, path) if mocap is not None else path.write_bytes(b"damaged")
+            enqueue(scene, str(path), scene.aios)
+        assert bpy.ops.aios.run_queue() == {"FINISHED"}
+        while jobs.pump():
+            pass
+        return [(clip.state, clip.message) for clip in scene.aios_queue]
+
+    return run
+
+
+def seconds_of(take):
+    """How long the people of a take move, by the clock of their scene."""
+    render = scene_of(take).render
+    last = max(curve.range()[1] for a in armatures_of(take) for curve in compat.fcurves_of(a))
+    return (last - 1) * render.fps_base / render.fps
+
+
+def test_every_clip_of_the_queue_gets_a_scene_of_its_own(scene, captured):
+    scene.render.fps, scene.frame_end = 30, 77
+    slow, fast = make_mocap(length=20, fps=Fraction(10)), make_mocap(length=20, fps=Fraction(50))
+    assert captured(slow=slow, fast=fast) == [("DONE", "2 people")] * 2
+    assert bpy.context.scene == scene and scene.render.fps == 30 and scene.frame_end == 77
+    assert not takes() and scene.camera is None and not scene.objects
+    for name, mocap in (("slow", slow), ("fast", fast)):
+        own = bpy.data.scenes[name]
+        assert own.render.fps / own.render.fps_base == pytest.approx(float(mocap.fps))
+        assert own.frame_end == 20 and own.camera.name in own.objects
+        assert (own.render.resolution_x, own.render.resolution_y) == (mocap.width, mocap.height)
+        assert own.aios.footage.endswith(f"{name}.npz"), "its panel can capture the clip again"
+        (take,) = takes(own)
+        assert len(armatures_of(take)) == 2 and own.view_layers[0].objects.active in armatures_of(take)
+        assert seconds_of(take) == pytest.approx(19 / float(mocap.fps), abs=1e-3)
+
+
+def test_clips_of_other_frame_rates_move_as_fast_as_in_the_footage_when_they_share_a_scene(scene, captured):
+    scene.aios_queue_scenes = False
+    slow, fast = make_mocap(length=20, fps=Fraction(10)), make_mocap(length=20, fps=Fraction(50))
+    assert [state for state, _ in captured(slow=slow, fast=fast)] == ["DONE"] * 2
+    assert len(bpy.data.scenes) == 1 and len(takes()) == 2 and scene.render.fps == 10
+    assert [seconds_of(take) for take in takes()] == pytest.approx([1.9, 0.38], abs=1e-3)
+    assert "keeps its 10 frames a second" in bpy.context.window_manager.aios_job.status
+
+
+def test_a_clip_that_cannot_be_built_leaves_no_scene(scene, captured):
+    (broken, sound) = captured(broken=None, sound=make_mocap(length=12))
+    assert broken[0] == "FAILED" and "not a Mocap file" in broken[1] and sound[0] == "DONE"
+    assert sorted(bpy.data.scenes.keys()) == sorted([scene.name, "sound"])
+
+
+def test_a_take_that_is_changed_while_another_scene_is_open_stays_in_its_own(scene, captured):
+    captured(clip=make_mocap(length=12))
+    own = bpy.data.scenes["clip"]
+    (take,) = takes(own)
+    rebuild(take, take.path, open_body())
+    assert len(takes(own)) == 1 and not takes(scene) and not scene.objects
+    assert own.camera is not None and own.camera.name in takes(own)[0].collection.all_objects
 
 
 def test_a_dropped_file_becomes_the_footage(scene):

@@ -199,6 +199,15 @@ def batch():
     queue = bpy.context.scene.aios_queue
     yield from until(lambda: not job().is_running and all(c.state == "DONE" for c in queue), 500, "the queue")
     yield from shot("queue-done", through_camera=True)
+    window, here = bpy.context.window_manager.windows[0], bpy.context.scene
+    new = [scene for scene in bpy.data.scenes if scene != here]
+    assert [scene.frame_end for scene in new] == [10, 20], "a scene for each clip"
+    assert all(person in new[-1].objects[:] for person in people()[-2:]) and new[-1].camera, "with its people"
+    window.scene = new[-1]
+    yield 1.0
+    yield from shot("queue-own-scene", through_camera=True)
+    window.scene = here
+    yield 0.5
     did("queue worked off")
 
 
