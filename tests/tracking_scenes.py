@@ -41,35 +41,35 @@ were 9), a person's own part in more."""
 
 @dataclass(frozen=True)
 class DetectorNoise:
-    """Errors of a detector. The defaults are the shipped network's (third `open` weights), as
+    """Errors of a detector. The defaults are the shipped network's (fourth `open` weights), as
     `benchmarks.detector_noise` measures them on the demo clip. They are larger where somebody is partly hidden."""
 
     dropped: float = 0.0
     """Share of detections that are missing at random, beside the network's own misses."""
     missed: float = 0.0
     """The network's own."""
-    astray: float = 0.056
+    astray: float = 0.062
     """Share of detections that are astray."""
-    score: float = 0.81
+    score: float = 0.86
     """Mean score of somebody in full view, ..."""
-    astray_score: float = 0.65
+    astray_score: float = 0.77
     """... of those that are astray ..."""
-    duplicate_score: float = 0.30
+    duplicate_score: float = 0.28
     """... and of people detected a second time; both are spread by 0.08."""
-    score_error: Error = Error(0.083, 0.08, 0.07)
-    box: Error = Error(0.012, 0.038, 0.039)
+    score_error: Error = Error(0.069, 0.18, 0.06)
+    box: Error = Error(0.009, 0.046, 0.016)
     """Of box edges, as a share of the box's longer side."""
-    keypoints: Error = Error(0.019, 0.057, 0.080)
+    keypoints: Error = Error(0.017, 0.049, 0.072)
     """Likewise, in x and y."""
-    depth: Error = Error(0.014, 0.025, 0.021)
+    depth: Error = Error(0.011, 0.024, 0.023)
     """Of its logarithm."""
-    pose_deg: Error = Error(2.9, 3.6, 15.4)
+    pose_deg: Error = Error(2.9, 3.4, 15.3)
     """Of every joint's rotation vector in x, y and z."""
-    shape: Error = Error(0.028, 0.097, 0.039)
+    shape: Error = Error(0.032, 0.060, 0.042)
     """Of every coefficient."""
-    token: Error = Error(0.16, 0.33, 0.25)
+    token: Error = Error(0.15, 0.25, 0.25)
     """Length of the error; a token's own length is 1."""
-    duplicates: float = 0.27
+    duplicates: float = 0.19
     """Share of people detected a second time, with a weak score and astray."""
     false_people: float = 0.03
     """Wrong detections a frame, on average."""

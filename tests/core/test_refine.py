@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
+from aios_core.body.skinning import full_pose, pose_joints
 from aios_core.config import RefineConfig
 from aios_core.evaluation.motion import motion_scores, soles_in_world
 from aios_core.geometry.rotations import (
@@ -16,13 +17,14 @@ from aios_core.geometry.rotations import (
     axis_angle_to_rotmat,
     geodesic_distance,
     quat_wxyz_to_rotmat,
+    rotmat_to_axis_angle,
 )
 from aios_core.mocap import IMPUTED, INTERPOLATED, MEASURED, Mocap
 from aios_core.pipeline.refine import refine
 from aios_core.pipeline.refine.contacts import detect_contacts
 from aios_core.pipeline.refine.ground import camera_pose, estimate_ground, up_in_camera
 from aios_core.pipeline.refine.motion import keys_of
-from aios_core.pipeline.refine.outliers import rotation_outliers
+from aios_core.pipeline.refine.outliers import place_outliers, rotation_outliers
 from aios_core.pipeline.refine.smooth import smooth, smooth_rotations, whittaker
 from tests.motion_clips import clips, mirrored, placed, the_body
 from tests.noisy_mocaps import NetworkNoise, drift, observe, scene
@@ -155,6 +157,43 @@ def test_a_fast_motion_that_stays_is_no_outlier():
     assert rotation_outliers(quats, np.arange(30) / 30)[:, 0].nonzero()[0].tolist() == [7]
 
 
+def test_the_last_measurement_before_a_gap_is_left_out_as_soon_as_any_other():
+    times = np.r_[0:8, 14:22] / 30
+    depths = np.full((16, 1), 1.6)
+    depths[7] = 1.85  # half hidden already, and then lost for a fifth of a second
+    assert place_outliers(depths, times, 0.1).nonzero()[0].tolist() == [7]
+
+
+def test_people_whose_pose_was_replaced_stay_at_their_distance(body):
+    """The joints that were measured are those of the wrong pose: bent over, it is shorter than the right one."""
+    truth = scene([placed(clips()["boxer"], 0.0, 4.5, 3.5)])
+    seen, track = observe(truth, NetworkNoise(0.2, flips=0, swaps=0, depth=0.003, shape=0.0), 3), truth.tracks[0]
+    orient, joints_px = seen.tracks[0].measured.global_orient.copy(), seen.tracks[0].measured.joints_px.copy()
+    wrong = slice(40, 46)
+    bent = axis_angle_to_rotmat(orient[wrong]) @ axis_angle_to_rotmat(np.array([1.4, 0.0, 0.0]))
+    orient[wrong] = rotmat_to_axis_angle(bent)
+    pose = full_pose(orient[wrong], track.body_pose[wrong])
+    joints = pose_joints(body, np.tile(track.betas, (6, 1)), pose, track.transl[wrong])[:, :22]
+    joints_px[wrong] = truth.camera.project(joints)
+    astray = replace(seen.tracks[0].measured, global_orient=orient, joints_px=joints_px)
+    found = refine(replace(seen, tracks=(replace(seen.tracks[0], measured=astray),)), body, RefineConfig()).tracks[0]
+    assert (found.key_kinds[wrong] == IMPUTED).all()
+    depth = found.transl[:, 2] / truth.tracks[0].transl[:, 2]
+    assert np.abs(np.log(depth[wrong] / np.median(depth))).max() < 0.04
+
+
+def test_what_accelerates_more_than_anybody_can_is_not_followed():
+    times, rng = np.arange(90) / 30, np.random.default_rng(0)
+    noise, ones = rng.normal(0, 0.02, (90, 1)), np.ones(90)
+    leap = (
+        0.2 * np.exp(-0.5 * ((times - 1.5) / 0.1) ** 2)[:, None]
+    )  # at 4.5 m, 0.9 m there and back in a fifth of a second
+    step = 0.2 / (1 + np.exp(-(times - 1.5) / 0.25))[:, None]  # the same way in a second
+    free, bounded = (smooth(leap + noise, times, ones, 2.0, most) for most in (np.inf, 5 / 4.5))
+    assert np.abs(bounded).max() < 0.8 * np.abs(free).max()
+    assert np.abs(smooth(step + noise, times, ones, 2.0, 5 / 4.5) - step).max() < 0.025
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_turning_the_world_or_the_joint_commutes_with_smoothing(seed):
@@ -239,10 +278,13 @@ def test_a_cropped_frame_with_a_shifted_principal_point_gives_the_same_people(me
         assert np.abs(a.transl - b.transl).max() < 0.02
 
 
-def test_planted_feet_rest_where_the_truth_says_they_stand(cleaned, measured, body):
-    truth, _, clean = cleaned
-    free = refine(measured[1], body, replace(RefineConfig(), lock_feet=False))
-    before, after = scores(truth, free, body), scores(truth, clean, body)
+def test_planted_feet_rest_where_the_truth_says_they_stand(body):
+    truth, before, after = three_people(), [], []
+    for seed in (1, 2, 3):
+        seen = observe(truth, NetworkNoise(), seed)
+        before += scores(truth, refine(seen, body, RefineConfig(lock_feet=False)), body)
+        clean = refine(seen, body, RefineConfig())
+        after += scores(truth, clean, body)
     assert np.mean([s.sliding_mm for s in after]) < 5 < 0.2 * np.mean([s.sliding_mm for s in before])
     for names, allowed in (("root_mpjpe_mm", 2), ("mpjpe_mm", 5)):
         worse = [getattr(b, names) - getattr(a, names) for a, b in zip(before, after, strict=True)]

@@ -25,6 +25,8 @@ IMPUTED_SHARE = 0.25
 IMPUTED_CONFIDENCE = 0.25
 LONGEST_STEP_SECONDS = 0.5
 """Keys that lie farther apart in time are not one motion, even as neighbouring frames."""
+DEPTH_ACCELERATION = 5.0
+"""Metres a second squared along the line of sight that people reach; half-hidden ones seem to leap."""
 DEPTH_TOLERANCE = 0.1
 """Leap in log depth or in direction that costs one unit (see outliers)."""
 
@@ -90,13 +92,18 @@ def clean(
     pose = full_pose(
         measured.global_orient, measured.body_pose, measured.left_hand_pose, measured.right_hand_pose, measured.jaw_pose
     )[keys.rows]
+    own_pose = pose
     pose, replaced = smooth_pose(pose, times[keys.frames], confidence, keys, config)
-    joints = pose_joints(body, np.tile(betas, (len(pose), 1)), pose)[:, :BODY_JOINTS]
+    imputed = keys.is_measured & (replaced[:, 0] | (replaced.mean(1) >= IMPUTED_SHARE))
+    # A pose that was replaced is not the one whose joints were measured: only that one fits their size, and whether
+    # the keypoints are right or wrong with it nobody knows.
+    placed = np.where(imputed[:, None, None], own_pose, pose)
+    keypoint_weight = np.where(imputed, 0.0, config.keypoint_weight)
+    joints = pose_joints(body, np.tile(betas, (len(pose), 1)), placed)[:, :BODY_JOINTS]
     seen = measured.select(keys.rows)
-    transl = place(joints, seen.joints_px, seen.keypoints_px, camera, config.keypoint_weight)
+    transl = place(joints, seen.joints_px, seen.keypoints_px, camera, keypoint_weight)
     pelvis = rest_joints(body, betas)[0]
     transl = smooth_place(transl + pelvis, times[keys.frames], confidence[:, 0], keys, config) - pelvis
-    imputed = keys.is_measured & (replaced[:, 0] | (replaced.mean(1) >= IMPUTED_SHARE))
     kinds = np.where(keys.is_measured, np.where(imputed, IMPUTED, MEASURED), INTERPOLATED)
     confidence = confidence * np.where(imputed, IMPUTED_CONFIDENCE, 1.0)[:, None] * keys.is_measured[:, None]
     expression = _smooth_vectors(seen.expression, times[keys.frames], confidence[:, 3], keys, config.face_seconds)
@@ -150,7 +157,8 @@ def smooth_place(
         if config.replace_outliers:
             weights[seen - stretch.start] *= ~place_outliers(sight[seen], times[seen], DEPTH_TOLERANCE)
         sight[stretch, :2] = smooth(sight[stretch, :2], times[stretch], weights, config.place_seconds)
-        sight[stretch, 2:] = smooth(sight[stretch, 2:], times[stretch], weights, config.depth_seconds)
+        most = DEPTH_ACCELERATION / float(np.median(places[stretch, 2]))
+        sight[stretch, 2:] = smooth(sight[stretch, 2:], times[stretch], weights, config.depth_seconds, most)
     depth = np.exp(sight[:, 2:])
     return np.concatenate([sight[:, :2] * depth, depth], 1)
 

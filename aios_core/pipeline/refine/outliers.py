@@ -46,7 +46,9 @@ def _left_out(values: np.ndarray, times: np.ndarray, distance, tolerance: float)
     if count < 4:
         return np.zeros((count, courses), bool)
     usual = np.maximum(USUAL_STEPS * np.median(distance(values[1:], values[:-1]), axis=0), tolerance / 2)
-    spent = OMISSION_PER_SECOND * (times - times[0])  # leaving out everything before this measurement
+    # What leaving out everything before this measurement costs; the last one before a gap does not stand for the gap.
+    steps = np.diff(times)
+    spent = OMISSION_PER_SECOND * np.concatenate([[0.0], np.cumsum(np.minimum(steps, 2 * np.median(steps)))])
     cost = np.tile(spent[:, None], (1, courses))
     cost[times - times[0] > LONGEST_SECONDS] = np.inf
     before = np.full((count, courses), -1)
@@ -54,7 +56,7 @@ def _left_out(values: np.ndarray, times: np.ndarray, distance, tolerance: float)
         first = int(np.searchsorted(times, times[t - 1] - LONGEST_SECONDS))
         back = np.arange(first, t)
         leap = np.maximum(distance(values[t], values[back]) - usual, 0) / tolerance  # (L, J)
-        omitted = OMISSION_PER_SECOND * (times[t] - times[np.minimum(back + 1, t)])
+        omitted = spent[t] - spent[np.minimum(back + 1, t)]
         reach = cost[back] + leap + omitted[:, None]
         best = reach.argmin(0)
         better = reach[best, np.arange(courses)] < cost[t]

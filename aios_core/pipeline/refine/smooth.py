@@ -46,11 +46,14 @@ def smooth_rotations(quats: np.ndarray, times: np.ndarray, weights: np.ndarray, 
     return answer / np.linalg.norm(answer, axis=-1, keepdims=True)
 
 
-def smooth(values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float) -> np.ndarray:
+def smooth(
+    values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float = np.inf
+) -> np.ndarray:
     """Smoothed vectors (T, C) of measured ones at times (T,), seconds, with weights (T,) and a strength in seconds.
 
     The components are one vector: they share one local strength. At least 3 measurements with weight are needed,
-    else the nearest ones are repeated.
+    else the nearest ones are repeated. most_acceleration: stronger motion, in the values' unit a second squared, is
+    taken for an error and not for a reason to smooth less.
     """
     values = values.astype(np.float64)
     if len(values) < 3 or (weights > 0).sum() < 3:
@@ -67,6 +70,7 @@ def smooth(values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: 
         acceleration = (second_difference(curve, times) ** 2).sum(-1) / values.shape[1]
         width = ACCELERATION_SECONDS / np.median(np.diff(times))
         power = gaussian_filter1d(acceleration, width / 2, mode="nearest") * ACCELERATION_SECONDS
+        power = np.minimum(power, most_acceleration**2 * ACCELERATION_SECONDS)
         penalty = sigma**2 * span / np.maximum(power, power_floor)
     return whittaker(values, times, weights * span, penalty * span)
 
