@@ -36,12 +36,14 @@ test-blender:
 
 # Needs root and debootstrap. The pictures of every window are left in out/gui-*.
 test-gui: extension
+	$(BIN)/python -c "from pathlib import Path; from benchmarks.clips import PLAZA, write_clip; \
+		write_clip(Path('out/gui.mp4'), PLAZA, 30, 30, (960, 540))"  # long enough to be cancelled
 	export PYTHONPATH=$(CURDIR); for suite in $(GUI_SUITES); do \
 		root=$(GUI_ROOT)-$$suite; export SHARED="$(CURDIR) $$($(BIN)/python -c 'import sys; print(sys.base_prefix)')"; \
 		[ -x $$root/usr/bin/blender ] || tools/windowed_blender.sh install $$suite $$root || exit 1; \
 		rm -rf $$root/t && mkdir -p $$root/t/out out/gui-$$suite && cp dist/aios_blender-*.zip $$root/t/aios.zip && \
 		tools/windowed_blender.sh run $$root tests/gui/click_through.py /t/aios.zip \
-			$(CURDIR)/$(FOOTAGE)/plaza.mp4 $(CURDIR)/$(BIN)/python /t/out; \
+			$(CURDIR)/out/gui.mp4 $(CURDIR)/$(BIN)/python /t/out; \
 		cp $$root/t/out/* out/gui-$$suite/; tests/gui/headless.sh $$root $(CURDIR) $(BIN)/python; code=$$?; \
 		tools/windowed_blender.sh unmount $$root; [ $$code = 0 ] || exit 1; \
 		grep -q '"error": null' out/gui-$$suite/result.json || { cat out/gui-$$suite/result.json; exit 1; }; \
