@@ -29,6 +29,11 @@ def footage_of(settings: Any, scene: Any) -> str:
     return _path(data, data.source == "SEQUENCE")
 
 
+def bare_name(footage: str) -> str:
+    """The footage's name without folder, ending and what counts a sequence's pictures; may be empty."""
+    return Path(footage).stem.strip("#_.- ")
+
+
 def data_of(settings: Any, scene: Any) -> Any:
     """The movie clip or the picture of this Blender file that the settings mean.
 

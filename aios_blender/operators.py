@@ -11,7 +11,7 @@ from bpy_extras.io_utils import ImportHelper
 from aios_core.client import Job, estimate_command
 from aios_core.errors import AiosError
 
-from .footage import PICTURES, VIDEOS, clip_in_editor, footage_of, sequence_fps_of, start_frame_of
+from .footage import PICTURES, VIDEOS, bare_name, clip_in_editor, footage_of, sequence_fps_of, start_frame_of
 from .jobs import cancel, finish_early, is_busy, is_capturing, start
 from .people import chosen_body
 from .polls import is_idle, is_in_object_mode, is_there
@@ -255,7 +255,7 @@ def mocap_path(footage: str) -> Path:
     """Where the Mocap of footage is kept: the extension's user folder."""
     folder = bpy.utils.extension_path_user(__package__, path="mocap", create=True)
     place = hashlib.sha256(footage.encode()).hexdigest()[:8]  # clips of one name in two folders are two clips
-    return Path(folder) / f"{Path(footage).stem.strip('#_.- ') or 'capture'}-{place}.npz"
+    return Path(folder) / f"{bare_name(footage) or 'capture'}-{place}.npz"
 
 
 def draw_import_menu(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:

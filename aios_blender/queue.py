@@ -12,7 +12,7 @@ from aios_core.client import Job
 from aios_core.errors import AiosError
 
 from .flamenco import job_of, submit
-from .footage import PICTURES, VIDEOS, footage_of, sequence_fps_of, start_frame_of
+from .footage import PICTURES, VIDEOS, bare_name, footage_of, sequence_fps_of, start_frame_of
 from .jobs import start
 from .operators import build_captured, capture_command, capture_options, thumbnail_of, wanted_of
 from .polls import is_idle, is_there
@@ -51,7 +51,7 @@ def run_next(scene: Any) -> bool:
 
 def new_scene(clip: Any, like: Any) -> Any:
     """A scene of a clip's own, in another's world and renderer, with the clip's settings in its panel."""
-    scene = bpy.data.scenes.new(Path(clip.name).stem.strip("#_.- ") or "Clip")
+    scene = bpy.data.scenes.new(bare_name(clip.name) or "Clip")
     scene.world, scene.render.engine = like.world, like.render.engine
     copy_settings(clip.settings, scene.aios)
     return scene

@@ -21,6 +21,7 @@ from aios_core.body.joints import (
 from aios_core.body.skinning import mirrored_pose
 from aios_core.config import ModelConfig
 from aios_core.geometry.rotations import axis_angle_to_rotmat
+from aios_core.model.framing import Framing
 from aios_core.model.preprocess import MEAN, STD
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, joints_px
@@ -128,7 +129,8 @@ def _prepare(
     canvas = model.long_side, model.short_side
     width, height = _shown(canvas, len(samples), config.letterboxed_share, rng) if augment else canvas
     width //= len(samples)
-    corner = np.array([(canvas[0] - width * len(samples)) // 2, (canvas[1] - height) // 2])
+    shown = width * len(samples), height
+    corner = np.array(Framing(shown, shown, canvas).corner)
     image = np.zeros((canvas[1], canvas[0], 3), np.float32)
     found = []
     for number, sample in enumerate(samples):
@@ -141,7 +143,7 @@ def _prepare(
         tile = cv2.warpAffine(source, matrix, (width, height), flags=cv2.INTER_LINEAR).astype(np.float32)
         tile = recoloured(tile, rng) if augment else tile
         x, y = corner + (number * width, 0)
-        image[y : y + height, x : x + width] = (tile - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
+        image[y : y + height, x : x + width] = (tile - MEAN) / STD
         bounds = np.array([x, y, x + width, y + height], np.float32)
         found.append(_targets(sample, zoom, shift + bounds[:2], bounds, model))
     arrays = {name: np.concatenate([targets[name] for targets in found]) for name in found[0]}

@@ -151,12 +151,12 @@ def start_looking(network: Network, frames: Sequence[Frame], placed: Framing) ->
 
 
 def people_in(
-    looking: Looking, network: Network, footage: Footage, config: CaptureConfig, threshold: float
+    looking: Looking, network: Network, placed: Framing, config: CaptureConfig, threshold: float
 ) -> list[FramePeople]:
     """The people of each frame whose score reaches the threshold, best scores first, without duplicates."""
     if looking.ready is not None:
         looking.ready.synchronize()
-    framings = [network.framing(footage)] * len(looking.predictions.logits)
+    framings = [placed] * len(looking.predictions.logits)
     found = people_from_predictions(looking.predictions, framings, network.hand_means, threshold)
     return [
         without_duplicates(people, config.duplicate_overlap).select(slice(config.max_people or None))

@@ -185,10 +185,9 @@ def test_people_whose_pose_was_replaced_stay_at_their_distance(body):
 def test_what_accelerates_more_than_anybody_can_is_not_followed():
     times, rng = np.arange(90) / 30, np.random.default_rng(0)
     noise, ones = rng.normal(0, 0.02, (90, 1)), np.ones(90)
-    leap = (
-        0.2 * np.exp(-0.5 * ((times - 1.5) / 0.1) ** 2)[:, None]
-    )  # at 4.5 m, 0.9 m there and back in a fifth of a second
-    step = 0.2 / (1 + np.exp(-(times - 1.5) / 0.25))[:, None]  # the same way in a second
+    # At 4.5 m: 0.9 m there and back in a fifth of a second, and the same way in a second.
+    leap = 0.2 * np.exp(-0.5 * ((times - 1.5) / 0.1) ** 2)[:, None]
+    step = 0.2 / (1 + np.exp(-(times - 1.5) / 0.25))[:, None]
     free, bounded = (smooth(leap + noise, times, ones, 2.0, most) for most in (np.inf, 5 / 4.5))
     assert np.abs(bounded).max() < 0.8 * np.abs(free).max()
     assert np.abs(smooth(step + noise, times, ones, 2.0, 5 / 4.5) - step).max() < 0.025

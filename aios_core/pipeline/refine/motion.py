@@ -89,15 +89,14 @@ def clean(
     measured = track.measured
     keys = keys_of(measured.frames, times, config.longest_gap_seconds)
     confidence = part_confidence(measured, *size)[keys.rows]
-    pose = full_pose(
+    measured_pose = full_pose(
         measured.global_orient, measured.body_pose, measured.left_hand_pose, measured.right_hand_pose, measured.jaw_pose
     )[keys.rows]
-    own_pose = pose
-    pose, replaced = smooth_pose(pose, times[keys.frames], confidence, keys, config)
+    pose, replaced = smooth_pose(measured_pose, times[keys.frames], confidence, keys, config)
     imputed = keys.is_measured & (replaced[:, 0] | (replaced.mean(1) >= IMPUTED_SHARE))
     # A pose that was replaced is not the one whose joints were measured: only that one fits their size, and whether
     # the keypoints are right or wrong with it nobody knows.
-    placed = np.where(imputed[:, None, None], own_pose, pose)
+    placed = np.where(imputed[:, None, None], measured_pose, pose)
     keypoint_weight = np.where(imputed, 0.0, config.keypoint_weight)
     joints = pose_joints(body, np.tile(betas, (len(pose), 1)), placed)[:, :BODY_JOINTS]
     seen = measured.select(keys.rows)
