@@ -27,8 +27,10 @@ from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, joints_px
 
 FILM_SHAPE = 16 / 9
+UPRIGHT_SHAPES = 9 / 16, 3 / 4
 SHAPES = 0.5, 2.4
-"""Width by height of the pictures that lie between grey bars: half of them have the film's, the rest any of these."""
+"""Width by height of the pictures that lie between grey bars: a third has the film's, a third is upright, the rest is
+any of these; of two samples side by side half has the film's, and none is upright."""
 ZOOMED_SHARE = 0.6
 """Of the pictures that show one sample."""
 TILE_PERSON = 0.4, 1.1
@@ -157,9 +159,8 @@ def _shown(canvas: tuple[int, int], tiles: int, letterboxed_share: float, rng: n
         return canvas
     own = canvas[0] / canvas[1]
     # Side by side, upright pictures would be too narrow.
-    shape = np.exp(rng.uniform(np.log(own if tiles > 1 else SHAPES[0]), np.log(SHAPES[1])))
-    if rng.random() < 0.5:
-        shape = FILM_SHAPE
+    kinds = ((FILM_SHAPE,) * 2, (own, SHAPES[1])) if tiles > 1 else ((FILM_SHAPE,) * 2, UPRIGHT_SHAPES, SHAPES)
+    shape = np.exp(rng.uniform(*np.log(kinds[rng.integers(len(kinds))])))
     return round(canvas[0] * min(shape / own, 1)), round(canvas[1] * min(own / shape, 1))
 
 

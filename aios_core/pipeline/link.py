@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -16,21 +15,9 @@ from scipy.optimize import linear_sum_assignment
 
 from aios_core.pipeline.exchange import exchanged
 from aios_core.pipeline.looks import DIRECTIONS, NOTHING, Look, Telling, telling
+from aios_core.pipeline.places import LONGEST_ABSENCE_SECONDS, Places, places
 from aios_core.pipeline.track import Fragment, Tracker
 
-LONGEST_ABSENCE_SECONDS = 15.0
-COASTING_SECONDS = 0.5
-"""Nobody is believed to keep walking as before for longer."""
-PLACE_SIGMA, PLACE_SIGMA_PER_SECOND = 0.15, 0.7
-"""Error of the predicted place, in box sizes, at once and for each second of absence."""
-DEPTH_SIGMA, DEPTH_SIGMA_PER_SECOND = 0.15, 0.2
-"""Of the logarithm of depth and of box size."""
-ACCEPTED = 2.5
-"""Cost, as a logarithm of odds, up to which fragments are joined."""
-ACCEPTED_AFTER_ENCOUNTER = 7.0
-"""The same for a fragment that must be one of those who met."""
-SWAPPED = 2.0
-"""Cost of taking somebody after an encounter for another of those who met."""
 ROUNDS = 2
 """Of linking; the second knows how people look from the whole clip."""
 SHORTEST_SECONDS = 0.25
@@ -110,26 +97,19 @@ class _Person:
 
 def link(fragments: Mapping[int, Fragment]) -> dict[int, int]:
     """For every number the number of the person's first fragment."""
-    told = [telling(name, fragments) for name in DIRECTIONS]
-    looks = {number: {t.name: t.look(fragment) for t in told} for number, fragment in fragments.items()}
+    told, where = {name: telling(name, fragments) for name in DIRECTIONS}, places(fragments)
+    looks = {n: {name: t.look(fragment) for name, t in told.items()} for n, fragment in fragments.items()}
     person: dict[int, int] = {}
     for _ in range(ROUNDS):
-        person = _linked(fragments, looks, told, person)
-
-    @cache
-    def link_cost(before: int, after: int) -> float:
-        last, first = fragments[before], fragments[after]
-        if first.first.time - last.last.time > LONGEST_ABSENCE_SECONDS:
-            return np.inf
-        return _place_cost(before, last, first)
+        person = _linked(fragments, looks, told, where, person)
 
     times = {number: (fragment.first.time, fragment.last.time) for number, fragment in fragments.items()}
-    return exchanged(person, times, looks, told, link_cost)
+    return exchanged(person, times, looks, list(told.values()), where.link_costs)
 
 
 def _linked(
-    fragments: Mapping[int, Fragment], looks: Mapping[int, dict[str, Look]], told: list[Telling],
-    before: Mapping[int, int],
+    fragments: Mapping[int, Fragment], looks: Mapping[int, dict[str, Look]], told: Mapping[str, Telling],
+    where: Places, before: Mapping[int, int],
 ) -> dict[int, int]:  # fmt: skip
     """Forwards in time: fragments that begin together are assigned to those seen before them (Hungarian method).
 
@@ -142,14 +122,12 @@ def _linked(
         group = list(group)
         known = [p for p in known if p.last is None or time - p.last.last.time <= LONGEST_ABSENCE_SECONDS]
         waiting = [p for p in known if _may_begin(p, time)]
-        cost = np.full((len(waiting), len(group)), np.inf)
-        for i, k in np.ndindex(*cost.shape):
-            p, number = waiting[i], group[k]
-            theirs = p.looks
-            if before.get(number) == p.number:  # nothing speaks for itself
-                theirs = {t.name: theirs[t.name].without(looks[number][t.name]) for t in told}
-            odds = sum(t.odds(theirs[t.name], looks[number][t.name]) for t in told)
-            cost[i, k] = _place_cost(p.last_number, p.last, fragments[number]) - odds
+        cost = where.link_costs(np.array([[p.last_number] for p in waiting], int).reshape(-1, 1), np.array(group))
+        for k, number in enumerate(group):
+            for name, look in looks[number].items():
+                own = before.get(number)  # nothing speaks for itself
+                theirs = [p.looks[name].without(look) if p.number == own else p.looks[name] for p in waiting]
+                cost[:, k] -= told[name].odds(theirs, look)
         rows, columns = linear_sum_assignment(np.minimum(cost, 0))
         found = {group[k]: waiting[i] for i, k in zip(rows, columns, strict=True) if cost[i, k] < 0}
         for number in group:
@@ -181,32 +159,3 @@ def _may_begin(person: _Person, time: float) -> bool:
     if person.last is None:
         return abs(person.begins - time) <= LONGEST_ABSENCE_SECONDS
     return person.last.last.time < time
-
-
-def _place_cost(number: int, before: Fragment | None, after: Fragment) -> float:
-    """How badly a fragment's beginning fits where somebody was last, as a logarithm of odds against somebody new.
-
-    number, before: of the person's last fragment, if there is one.
-    """
-    accepted = ACCEPTED_AFTER_ENCOUNTER if after.met else ACCEPTED
-    if before is None:
-        return 0.0
-    if number in after.met:
-        return (0.0 if number == after.continues else SWAPPED) - accepted
-    last, first = before.last, after.first
-    absence = first.time - last.time
-    size = np.sqrt(_size(last.box) * _size(first.box))
-    half = min(absence, COASTING_SECONDS) / 2
-    there = last.center + last.velocity * half
-    here = first.center - after.first_velocity * half
-    sigma = PLACE_SIGMA + PLACE_SIGMA_PER_SECOND * absence
-    depth_sigma = DEPTH_SIGMA + DEPTH_SIGMA_PER_SECOND * absence
-    error = (np.linalg.norm(there - here) / size / sigma) ** 2
-    error += ((last.log_depth - first.log_depth) / depth_sigma) ** 2 / 2
-    error += (np.log(_size(last.box) / _size(first.box)) / depth_sigma) ** 2 / 2
-    # The longer somebody was away, the more others could have come by instead.
-    return float(error / 2 + np.log(sigma / PLACE_SIGMA)) - accepted
-
-
-def _size(box: np.ndarray) -> float:
-    return float(max((box[2:] - box[:2]).max(), 1.0))

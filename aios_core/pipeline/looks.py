@@ -6,7 +6,7 @@ directions, and how much people differ who are seen at the same time. Errors are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -78,15 +78,18 @@ class Telling:
         count = float(np.minimum(sights / max(np.median(sights), 2), 1).sum())
         return Look(self.scale @ np.average(looks.means, axis=0, weights=sights), max(count, LEAST_HALVES))
 
-    def odds(self, first: Look, second: Look) -> float:
-        """Logarithm of the odds that two looks are one person's; 0 where nothing is known."""
-        if not (first.count and second.count):
-            return 0.0
-        error = self.within * (1 / first.count + 1 / second.count)
+    def odds(self, people: Sequence[Look], look: Look) -> np.ndarray:
+        """(N,) logarithms of the odds that a look is that of each of some people; 0 where nothing is known."""
+        odds = np.zeros(len(people))
+        known = [i for i, person in enumerate(people) if person.count and look.count]
+        if not known:
+            return odds
+        counts, means = (np.array([getattr(people[i], name) for i in known]) for name in ("count", "mean"))
+        error = self.within * (1 / counts + 1 / look.count)
         ratio = 1 + 2 * self.between / error
-        off = float(((first.mean - second.mean) ** 2).sum()) / error
-        odds = DIRECTIONS[self.name] / 2 * (np.log(ratio) - off * (1 - 1 / ratio))
-        return float(np.clip(odds, -MOST_FOR_LOOKS, MOST_FOR_LOOKS))
+        off = ((means - look.mean) ** 2).sum(-1) / error
+        odds[known] = DIRECTIONS[self.name] / 2 * (np.log(ratio) - off * (1 - 1 / ratio))
+        return odds.clip(-MOST_FOR_LOOKS, MOST_FOR_LOOKS)
 
     def likelihood(self, sums: np.ndarray) -> np.ndarray:
         """(E,) logarithm of the likelihood that looks are one person's, whoever that is, up to what all looks share.

@@ -45,7 +45,7 @@ LEAST_NOISE = {"token": 0.01, "pose": 0.02, "shape": 0.02}
 
 
 @dataclass
-class _Seen:
+class Seen:
     """The last sight of one person."""
 
     id: int
@@ -88,8 +88,8 @@ class Looks:
 class Fragment:
     """A stretch of one number, summed up: what it takes to say which fragments are one person."""
 
-    first: _Seen
-    last: _Seen
+    first: Seen
+    last: Seen
     count: int = 0
     looks: dict[str, Looks] = field(default_factory=lambda: {"token": Looks(), "shape": Looks()})
     first_velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
@@ -111,7 +111,7 @@ class Tracker:
 
     memory_seconds: float
     fragments: dict[int, Fragment] = field(default_factory=dict)
-    _seen: list[_Seen] = field(default_factory=list)
+    _seen: list[Seen] = field(default_factory=list)
     _next_id: int = 1
     _encounters: list[set[int]] = field(default_factory=list)
     """Groups of numbers that were close to each other and have not parted yet."""
@@ -155,7 +155,7 @@ class Tracker:
         ids[known] = [sights[i].id for i in known]
         return ids
 
-    def _part(self, rivals: list[tuple[int, int]], here: dict[int, _Seen]) -> None:
+    def _part(self, rivals: list[tuple[int, int]], here: dict[int, Seen]) -> None:
         """Give new numbers to those who could have been confused until now and no longer can.
 
         rivals: pairs of numbers that could be confused in this frame; here: its sights by number.
@@ -179,7 +179,7 @@ class Tracker:
             if rest:
                 self._encounters.append(rest)
 
-    def _sum_up(self, sights: list[_Seen], shared: np.ndarray) -> None:
+    def _sum_up(self, sights: list[Seen], shared: np.ndarray) -> None:
         close, ids = set().union(*self._encounters), [sight.id for sight in sights]
         for i, sight in enumerate(sights):
             fragment = self.fragments.setdefault(sight.id, Fragment(sight, sight))
@@ -193,7 +193,7 @@ class Tracker:
             fragment.together.update(ids[:i] + ids[i + 1 :])
             fragment.shared.update(ids[k] for k in np.flatnonzero(shared[i]) if k != i)
 
-    def _learn(self, before: list[_Seen], now: list[_Seen]) -> None:
+    def _learn(self, before: list[Seen], now: list[Seen]) -> None:
         """Take in how much people differ from frame to frame."""
         if not before:
             return
@@ -214,7 +214,7 @@ def _assigned(cost: np.ndarray, strong: np.ndarray) -> list[tuple[int, int]]:
     return pairs
 
 
-def _turns(before: list[_Seen], sights: list[_Seen], pairs: list[tuple[int, int]]) -> list[tuple[_Seen, _Seen]]:
+def _turns(before: list[Seen], sights: list[Seen], pairs: list[tuple[int, int]]) -> list[tuple[Seen, Seen]]:
     """Sights of those who were not seen when somebody was whose body it is and who is not seen now, with the latter.
 
     Who is hidden behind somebody is not seen for a while; two who take turns again and again are one.
@@ -255,7 +255,7 @@ def _rivals(
     return answer
 
 
-def pair_costs(seen: list[_Seen], sights: list[_Seen], noise: dict[str, float]) -> np.ndarray:
+def pair_costs(seen: list[Seen], sights: list[Seen], noise: dict[str, float]) -> np.ndarray:
     """(N, M) how badly sights fit people seen before, about half the sum of squared errors in standard deviations.
 
     Pairs that are too far apart for the gate already cost infinitely much.
@@ -292,12 +292,12 @@ def _capped(cost: np.ndarray) -> np.ndarray:
     return np.minimum(cost, MOST_PER_CUE)
 
 
-def _sizes(seen: list[_Seen]) -> np.ndarray:
+def _sizes(seen: list[Seen]) -> np.ndarray:
     boxes = np.stack([s.box for s in seen])
     return (boxes[:, 2:] - boxes[:, :2]).clip(1).max(-1)
 
 
-def _differences(first: list[_Seen], second: list[_Seen]) -> dict[str, np.ndarray]:
+def _differences(first: list[Seen], second: list[Seen]) -> dict[str, np.ndarray]:
     """(K,) differences of looks of pairs, by name."""
     token = np.stack([s.token for s in first]) * np.stack([s.token for s in second])
     pose = np.stack([s.pose for s in first]) - np.stack([s.pose for s in second])
@@ -331,19 +331,19 @@ def _are_one_body(boxes: Sequence[np.ndarray], keypoints: Sequence[np.ndarray], 
     return same
 
 
-def _sights(people: FramePeople, time: float) -> list[_Seen]:
+def _sights(people: FramePeople, time: float) -> list[Seen]:
     boxes = people.boxes_xyxy_px.astype(np.float64)
     centers = ((boxes[:, :2] + boxes[:, 2:]) / 2 + people.keypoints_px.mean(1)) / 2
     depths = -np.log(np.maximum(people.camera[:, 0], 1e-6))
     poses = people.body_pose.reshape(len(people), -1)
     return [
-        _Seen(0, time, boxes[i], people.keypoints_px[i], float(depths[i]), people.tokens[i], poses[i], people.betas[i],
+        Seen(0, time, boxes[i], people.keypoints_px[i], float(depths[i]), people.tokens[i], poses[i], people.betas[i],
               centers[i])
         for i in range(len(people))
     ]  # fmt: skip
 
 
-def _continued(before: _Seen, now: _Seen) -> _Seen:
+def _continued(before: Seen, now: Seen) -> Seen:
     elapsed = now.time - before.time
     now.id, now.velocity = before.id, before.velocity
     if elapsed > 0:

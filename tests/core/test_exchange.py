@@ -17,9 +17,9 @@ def looks_of(*means) -> dict[int, dict[str, Look]]:
     return {n: {"shape": NOTHING if m is None else Look(m, 3.0)} for n, m in enumerate(means, 1)}
 
 
-def free(before: int, after: int) -> float:
+def free(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Any fragment may go on as any other."""
-    return -1.0
+    return np.where((before > 0) & (after > 0), -1.0, 0.0)
 
 
 def people(answer: dict[int, int]) -> set[frozenset[int]]:
@@ -55,8 +55,9 @@ def test_what_fits_and_is_likely_stays():
     # Looks that say little do not outweigh where people are.
     nearly = looks_of(TALL, TALL * 0.98, TALL * 0.98, TALL)
 
-    def by_place(a: int, b: int) -> float:
-        return -3.0 if before[a] == before[b] else 3.0
+    def by_place(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        person = np.array([0, *(before[n] for n in sorted(before))])
+        return np.where((a > 0) & (b > 0), np.where(person[a] == person[b], -3.0, 3.0), 0.0)
 
     assert exchanged(before, times, nearly, [TOLD], by_place) == before
 

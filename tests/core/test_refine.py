@@ -25,7 +25,7 @@ from aios_core.pipeline.refine.contacts import detect_contacts
 from aios_core.pipeline.refine.ground import camera_pose, estimate_ground, up_in_camera
 from aios_core.pipeline.refine.motion import keys_of
 from aios_core.pipeline.refine.outliers import place_outliers, rotation_outliers
-from aios_core.pipeline.refine.smooth import smooth, smooth_rotations, whittaker
+from aios_core.pipeline.refine.smooth import smooth, smooth_curves, smooth_rotations, whittaker
 from tests.motion_clips import clips, mirrored, placed, the_body
 from tests.noisy_mocaps import NetworkNoise, drift, observe, scene
 
@@ -227,7 +227,18 @@ def test_a_straight_line_is_kept_and_gaps_are_crossed_on_it():
     broken = line.copy()
     broken[20:30] = 99
     assert np.allclose(smooth(broken, times, weights, 1.0), line, atol=1e-4)
-    assert np.allclose(whittaker(broken, times, weights, np.ones(61)), line, atol=1e-6)
+    assert np.allclose(whittaker(broken[None], times, weights[None], np.ones((1, 61))), line, atol=1e-6)
+
+
+def test_curves_that_are_smoothed_together_know_nothing_of_each_other():
+    rng = np.random.default_rng(2)
+    times, values = np.cumsum(rng.uniform(0.02, 0.05, 50)), np.cumsum(rng.normal(0, 1, (5, 50, 3)), axis=1)
+    weights = rng.uniform(0.1, 1, (5, 50))
+    weights[1, 10:14], weights[2, 2:], weights[3] = 0, 0, 0
+    together = smooth_curves(values, times, weights, 0.5)
+    alone = [smooth(v, times, w, 0.5) for v, w in zip(values, weights, strict=True)]
+    assert np.allclose(together, alone, atol=1e-9)
+    assert np.array_equal(smooth_curves(values, times, weights, 0.0)[0], values[0])
 
 
 def test_twice_the_frame_rate_is_the_same_motion_in_seconds(body):

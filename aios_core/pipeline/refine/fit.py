@@ -168,7 +168,7 @@ def _points_px(seen: SeenPoints) -> tuple[np.ndarray, np.ndarray]:
 def _jitter(points: np.ndarray, confidence: np.ndarray, times: np.ndarray) -> np.ndarray:
     """(29,) standard deviation of the points' error from frame to frame, in their unit."""
     every = max(1, round(STANDARD_STEP / np.median(np.diff(times)))) if len(times) > 1 else 1
-    return np.array([noise(points[::every, k], confidence[::every, k]) for k in range(points.shape[1])])
+    return noise(points[::every].swapaxes(0, 1), confidence[::every].T)
 
 
 def _reprojection_px(problem: FitProblem, motion: Placed) -> float:

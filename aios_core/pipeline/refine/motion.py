@@ -16,7 +16,7 @@ from aios_core.mocap import IMPUTED, INTERPOLATED, MEASURED, Camera, Measured, T
 from aios_core.pipeline.placement import place
 from aios_core.pipeline.refine.confidence import part_confidence
 from aios_core.pipeline.refine.outliers import place_outliers, rotation_outliers
-from aios_core.pipeline.refine.smooth import smooth, smooth_rotations
+from aios_core.pipeline.refine.smooth import smooth, smooth_curves, smooth_rotations
 
 LEAST_WEIGHT = 0.05
 """Of a measurement that is not an outlier, however badly it is trusted."""
@@ -170,8 +170,9 @@ def _smooth_vectors(
     for stretch in keys.stretches:
         weights = np.maximum(confidence[stretch], LEAST_WEIGHT) * keys.is_measured[stretch]
         weights = weights / max(float(np.median(weights)), LEAST_WEIGHT)
-        for i in range(answer.shape[1]):
-            answer[stretch, i : i + 1] = smooth(answer[stretch, i : i + 1], times[stretch], weights, seconds)
+        curves = answer[stretch].T[..., None]
+        curves = smooth_curves(curves, times[stretch], np.tile(weights, (len(curves), 1)), seconds)
+        answer[stretch] = curves[..., 0].T
     return answer
 
 

@@ -42,64 +42,81 @@ def smooth_rotations(quats: np.ndarray, times: np.ndarray, weights: np.ndarray, 
     taken for noise unless it is plainly stronger; 0 changes nothing.
     """
     quats = _continuous(quats, weights)
-    answer = np.stack([smooth(quats[:, j], times, weights[:, j], seconds) for j in range(quats.shape[1])], 1)
+    answer = smooth_curves(quats.swapaxes(0, 1), times, weights.T, seconds).swapaxes(0, 1)
     return answer / np.linalg.norm(answer, axis=-1, keepdims=True)
 
 
 def smooth(
     values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float = np.inf
 ) -> np.ndarray:
-    """Smoothed vectors (T, C) of measured ones at times (T,), seconds, with weights (T,) and a strength in seconds.
+    """Smoothed vectors (T, C) of measured ones at times (T,) with weights (T,): one curve, see smooth_curves."""
+    return smooth_curves(values[None], times, weights[None], seconds, most_acceleration)[0]
+
+
+def smooth_curves(
+    values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float = np.inf
+) -> np.ndarray:
+    """Smoothed vectors (J, T, C) of J curves measured at times (T,), seconds, with weights (J, T), each on its own.
 
     The components are one vector: they share one local strength. At least 3 measurements with weight are needed,
-    else the nearest ones are repeated. most_acceleration: stronger motion, in the values' unit a second squared, is
-    taken for an error and not for a reason to smooth less.
+    else the nearest ones are repeated. seconds: the strength. most_acceleration: stronger motion, in the values' unit
+    a second squared, is taken for an error and not for a reason to smooth less.
     """
-    values = values.astype(np.float64)
-    if len(values) < 3 or (weights > 0).sum() < 3:
-        return _nearest(values, weights)
-    if seconds <= 0 and (weights > 0).all():
-        return values
+    answer, measured = values.astype(np.float64), weights > 0
+    is_enough = measured.sum(1) >= 3
+    for j in np.flatnonzero(~is_enough):
+        answer[j] = _nearest(answer[j], weights[j])
+    rough = np.flatnonzero(is_enough & ~(measured.all(1) & (seconds <= 0)))
+    if len(rough):
+        answer[rough] = _smoothed(answer[rough], times, weights[rough], seconds, most_acceleration)
+    return answer
+
+
+def _smoothed(
+    values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float
+) -> np.ndarray:
+    """smooth_curves where there is something to smooth."""
     span = sample_spans(times)
     strongest = (max(seconds, 1e-6) / (2 * np.pi)) ** 4
-    sigma = SLOW_ERRORS * noise(values, weights)
-    power_floor = sigma**2 * span / strongest
-    penalty = np.full(len(values), strongest)
+    noise_power = (SLOW_ERRORS * noise(values, weights))[:, None] ** 2 * span  # (J, T)
+    width = ACCELERATION_SECONDS / np.median(np.diff(times))
+    penalty = np.full(weights.shape, strongest)
     for _ in range(ROUNDS):
         curve = whittaker(values, times, weights * span, penalty * span)
-        acceleration = (second_difference(curve, times) ** 2).sum(-1) / values.shape[1]
-        width = ACCELERATION_SECONDS / np.median(np.diff(times))
+        acceleration = (second_difference(curve, times) ** 2).sum(-1) / values.shape[-1]
         power = gaussian_filter1d(acceleration, width / 2, mode="nearest") * ACCELERATION_SECONDS
         power = np.minimum(power, most_acceleration**2 * ACCELERATION_SECONDS)
-        penalty = sigma**2 * span / np.maximum(power, power_floor)
+        penalty = noise_power / np.maximum(power, noise_power / strongest)
     return whittaker(values, times, weights * span, penalty * span)
 
 
 def whittaker(values: np.ndarray, times: np.ndarray, weights: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-    """The curve (T, C) that minimises sum w |x - y|^2 + sum p |x''|^2 over vectors (T, C) at times (T,).
+    """The curves (J, T, C) that minimise sum w |x - y|^2 + sum p |x''|^2 over vectors (J, T, C) at times (T,).
 
-    weights, penalty: (T,); the penalty of the first and last sample is not used.
+    weights, penalty: (J, T); the penalty of the first and last sample is not used.
     """
     step = np.diff(times)
     middle = (step[1:] + step[:-1]) / 2
     rows = np.stack([1 / step[:-1], -1 / step[:-1] - 1 / step[1:], 1 / step[1:]]) / middle
-    p = penalty[1:-1]
-    count = len(values)
-    bands = np.zeros((3, count))
+    p = penalty[:, 1:-1]
+    count = len(times)
+    # Bands of one matrix for all curves, one behind the other: nothing couples the end of one to the start of the next.
+    bands = np.zeros((3, *weights.shape))
     bands[0] = weights
     for i in range(3):
         for k in range(3 - i):
-            bands[k, i : count - 2 + i] += p * rows[i] * rows[i + k]
+            bands[k, :, i : count - 2 + i] += p * (rows[i] * rows[i + k])
     # A straight line costs nothing: two weighted samples fix it, a trace of weight guards against fewer.
-    bands[0] += 1e-9 * max(weights.max(), 1e-12)
-    return solveh_banded(bands, weights[:, None] * values, lower=True)
+    bands[0] += 1e-9 * np.maximum(weights.max(1, keepdims=True), 1e-12)
+    right = (weights[..., None] * values).reshape(-1, values.shape[-1])
+    return solveh_banded(bands.reshape(3, -1), right, lower=True).reshape(values.shape)
 
 
 def second_difference(values: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(T, C) second derivative by divided differences; the ends repeat their neighbours."""
-    slope = np.diff(values, axis=0) / np.diff(times)[:, None]
-    bend = np.diff(slope, axis=0) / ((times[2:] - times[:-2]) / 2)[:, None]
-    return np.concatenate([bend[:1], bend, bend[-1:]])
+    """(J, T, C) second derivatives by divided differences; the ends repeat their neighbours."""
+    slope = np.diff(values, axis=1) / np.diff(times)[:, None]
+    bend = np.diff(slope, axis=1) / ((times[2:] - times[:-2]) / 2)[:, None]
+    return np.concatenate([bend[:, :1], bend, bend[:, -1:]], 1)
 
 
 def sample_spans(times: np.ndarray) -> np.ndarray:
@@ -108,16 +125,25 @@ def sample_spans(times: np.ndarray) -> np.ndarray:
     return np.concatenate([step[:1], (step[1:] + step[:-1]) / 2, step[-1:]])
 
 
-def noise(values: np.ndarray, weights: np.ndarray) -> float:
-    """Standard deviation of the noise a component, from third differences of measured neighbours (Hall et al. 1990)."""
-    if len(values) < 4:
-        return LEAST_NOISE
-    jumps = np.diff(values, 3, axis=0)
-    whole = np.lib.stride_tricks.sliding_window_view(weights > 0, 4).all(-1)
-    if not whole.any():
-        return LEAST_NOISE
-    typical = np.sqrt(np.median((jumps[whole] ** 2).mean(-1)))
-    return max(float(typical) / NOISE_OF_THIRD_DIFFERENCE, LEAST_NOISE)
+def noise(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(J,) standard deviations of the noise a component of curves (J, T, C) with weights (J, T).
+
+    From third differences of measured neighbours (Hall et al. 1990).
+    """
+    if values.shape[1] < 4:
+        return np.full(len(values), LEAST_NOISE)
+    jumps = (np.diff(values, 3, axis=1) ** 2).mean(-1)
+    is_whole = np.lib.stride_tricks.sliding_window_view(weights > 0, 4, axis=1).all(-1)
+    typical = np.sqrt(_medians(jumps, is_whole))
+    return np.maximum(typical / NOISE_OF_THIRD_DIFFERENCE, LEAST_NOISE)
+
+
+def _medians(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(J,) medians of those of values (J, N) that count, 0 where none does."""
+    ordered = np.sort(np.where(counts, values, np.inf), axis=1)
+    number = counts.sum(1)
+    middle = np.stack([np.maximum(number - 1, 0) // 2, number // 2], 1).clip(0, values.shape[1] - 1)
+    return np.where(number > 0, np.take_along_axis(ordered, middle, 1).mean(1), 0.0)
 
 
 def _continuous(quats: np.ndarray, weights: np.ndarray) -> np.ndarray:
