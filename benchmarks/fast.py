@@ -46,7 +46,7 @@ def measured(name: str, config: ModelConfig, width: int, height: int, repeats: i
     """Rows of one network: exact, fewer people, smaller pictures, both."""
     model = AiOS(config).for_inference()
     looks, runs = [], []
-    for scale in (1,) if config.letterbox else (1, FAST_SCALE):
+    for scale in (1, FAST_SCALE):
         inputs = picture(round(scale * height), round(scale * width))
         for people in (config.people, FEW[name]):
             least_score = least_score_for(model, inputs, people) if people < config.people else 0.0

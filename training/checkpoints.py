@@ -21,13 +21,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from aios_core.config import ModelConfig
 from aios_core.errors import CheckpointError, OutputError
+from aios_core.model.canvas import for_canvas
 from training.processes import Processes
 from training.recipe import Randomness, Recipe
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 FOLDER = "step-{:09d}"
+CANVAS = "long_side", "short_side"
+"""Of a model's settings: the width and height that a letterboxing network looks at."""
 
 
 @dataclass
@@ -91,12 +95,14 @@ def load_checkpoint(state: RunState, path: Path, processes: Processes) -> str:
         CheckpointError: it is damaged, or of a run with another network.
     """
     manifest = _read_manifest(path)
-    _check_same_network(path, manifest["model"], state.recipe.network.config)
+    model = state.recipe.network.config
+    _check_same_network(path, manifest["model"], model)
     tensors = {}
     for file in manifest["files"]:
         tensors |= _read_shard(path, file)
     try:
-        _restore(state, tensors)
+        trained, canvas = (tuple(sizes[name] for name in CANVAS) for sizes in (manifest["model"], asdict(model)))
+        _restore(state, for_canvas(tensors, trained, canvas) if model.letterbox else tensors)
         state.step, state.seconds = int(manifest["step"]), float(manifest["seconds"])
         randoms = manifest["random"]
         if len(randoms) == processes.world:
@@ -108,6 +114,7 @@ def load_checkpoint(state: RunState, path: Path, processes: Processes) -> str:
         told = f"It was written by {len(randoms)} processes, not {processes.world}: what is random starts anew. "
     now = json.loads(json.dumps(asdict(state.recipe.config)))
     changed = [name for name, value in now.items() if manifest["config"].get(name) != value]
+    changed += ["canvas"] if trained != canvas else []
     return told + (f"Changed since: {', '.join(changed)}." if changed else "")
 
 
@@ -205,9 +212,10 @@ def _read_manifest(folder: Path) -> dict:
     return manifest
 
 
-def _check_same_network(path: Path, saved: dict, config) -> None:
+def _check_same_network(path: Path, saved: dict, config: ModelConfig) -> None:
     now = json.loads(json.dumps(asdict(config)))
-    other = [name for name in now if saved.get(name) != now[name]]
+    free = CANVAS if config.letterbox else ()  # what a network knows holds on every canvas
+    other = [name for name in now if saved.get(name) != now[name] and name not in free]
     if other:
         raise CheckpointError(f"{path} is of a network with other settings: {', '.join(other)}.")
 

@@ -14,6 +14,7 @@ from aios_core.config import AIOS, CaptureConfig, ModelConfig
 from aios_core.errors import AiosError, CheckpointError
 from aios_core.media import Footage, Frame
 from aios_core.model.aios import AiOS
+from aios_core.model.canvas import on_canvas
 from aios_core.model.checkpoint import load_checkpoint, model_of, weights_path
 from aios_core.model.framing import Framing, framing
 from aios_core.model.predictions import LayerPredictions, copied_to_cpu
@@ -87,9 +88,9 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
         raise AiosError(f"The precision is one of {', '.join(PRECISIONS)}, not {config.precision}.")
     checkpoint = load_checkpoint(weights_path(config.weights))
     trained = checkpoint.config or AIOS
-    scale = config.scale * (FAST_SCALE if config.fast and not trained.letterbox else 1)
-    sides = {name: round(getattr(trained, name) * scale) for name in ("short_side", "long_side")}
-    model = model_of(checkpoint, replace(trained, **sides))
+    scale = config.scale * (FAST_SCALE if config.fast else 1)
+    wanted = replace(trained, **{name: round(getattr(trained, name) * scale) for name in ("short_side", "long_side")})
+    model = model_of(on_canvas(checkpoint, wanted) if trained.letterbox else checkpoint, wanted)
     device = choose_device(config.device)
     means = None
     if model.config.hands_relative_to_mean:

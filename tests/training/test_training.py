@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from aios_core.body import skinning
 from aios_core.body.files import open_body
 from aios_core.body.skinning_torch import TorchBody
 from aios_core.config import OPEN as MODEL
 from aios_core.config import BackboneConfig
+from aios_core.errors import CheckpointError
 from aios_core.model.checkpoint import build_model
 from training.config import OPEN
 from training.data.sample import Sample, joints_px, read_shard, write_shard
@@ -22,7 +24,7 @@ from training.metrics import assign, average_precision, best_threshold, mpjpe, p
 from training.open_recipe import OpenRecipe
 from training.recipe import Randomness
 from training.targets import batch, first_people, fit_camera, mirrored, recoloured
-from training.train import Limits, train
+from training.train import Limits, start, train
 
 TINY = replace(
     MODEL, backbone=BackboneConfig("basic", (1, 1, 1, 1), (16, 16, 32, 32), stem_width=16, frozen_norm=False),
@@ -137,8 +139,9 @@ def test_pictures_of_other_shapes_lie_between_grey_bars_with_their_people_inside
         points = targets.keypoints[0, targets.valid[0]].numpy() * [96, 64]
         in_grey = ((points < low) | (points >= high)).any(-1)
         assert (targets.keypoints_weight[0, targets.valid[0]].numpy()[in_grey] == 0).all()
-    assert 0.3 < np.mean(np.abs(np.array(shapes) - 16 / 9) < 0.05) < 0.8
-    assert min(shapes) < 0.9 and max(shapes) > 2
+    assert 0.2 < np.mean(np.abs(np.array(shapes) - 16 / 9) < 0.05) < 0.6
+    assert 0.2 < np.mean(np.array(shapes) < 0.8) < 0.6, "upright"
+    assert max(shapes) > 2
 
 
 def test_between_bars_the_fitted_camera_still_puts_the_joints_where_they_are():
@@ -153,7 +156,8 @@ def test_between_bars_the_fitted_camera_still_puts_the_joints_where_they_are():
             local = targets.joints[0, person, :22] + torch.tensor(skinning.rest_joints(open_body(), betas)[0])
             again = project(local[None].float(), targets.camera[0, person][None], focal_px, size)[0]
             errors.append(float((again - joints_px).norm(dim=-1).max() / (joints_px.amax(0) - joints_px.amin(0)).max()))
-    assert len(errors) > 10 and max(errors) < 0.05
+    # What lies at the side of a wide picture and is shown upright has no camera of its own that fits exactly.
+    assert len(errors) > 10 and np.median(errors) < 0.05 and max(errors) < 0.1
 
 
 def test_the_fitted_camera_puts_the_joints_where_they_are():
@@ -260,6 +264,23 @@ def test_a_short_run_lowers_the_loss_resumes_exactly_and_leaves_weights_that_loa
         for folder in ("whole", "halves")
     ]
     assert totals[0] == totals[1]
+
+
+def test_a_run_goes_on_with_a_larger_canvas(tmp_path, capsys):
+    write_shard(tmp_path / "data", 0, [make_sample(seed) for seed in range(4)])
+    small = replace(TINY, letterbox=True)
+    train(OpenRecipe(QUICK, small, tmp_path / "data"), tmp_path / "run", Limits(steps=2))
+    large = replace(small, long_side=2 * small.long_side, short_side=2 * small.short_side)
+    with pytest.raises(CheckpointError, match="other settings: queries"):
+        train(OpenRecipe(QUICK, replace(large, queries=11), tmp_path / "data"), tmp_path / "run", Limits(steps=3))
+    begun = OpenRecipe(QUICK, large, tmp_path / "data")
+    state = start(begun, tmp_path / "run")
+    first = load_file(tmp_path / "run" / "weights_last.safetensors")
+    found = begun.network.state_dict()["heads.bbox_embed.0.layers.2.bias"]
+    torch.testing.assert_close(found[:2], first["bbox_embed.0.layers.2.bias"][:2] / 2)
+    assert state.step == 2 and "Changed since: canvas." in capsys.readouterr().out
+    weights = train(OpenRecipe(QUICK, large, tmp_path / "data"), tmp_path / "run", Limits(steps=4))
+    assert build_model(weights).config == large
 
 
 def test_the_best_threshold_on_a_hand_worked_case():
