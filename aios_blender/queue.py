@@ -206,7 +206,8 @@ class AIOS_OT_run_queue(bpy.types.Operator):
             if clip.state == "RUNNING":  # of a session that has ended
                 clip.state = "WAITING"
         if not run_next(context.scene):
-            self.report({"ERROR"}, context.scene.aios_queue[0].message or "No clip could be started.")
+            failed = [clip.message for clip in context.scene.aios_queue if clip.state == "FAILED"]
+            self.report({"ERROR"}, failed[-1])
             return {"CANCELLED"}
         return {"FINISHED"}
 

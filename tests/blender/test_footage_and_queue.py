@@ -16,7 +16,7 @@ from aios_blender.queue import enqueue, waiting  # noqa: E402
 from aios_blender.take import armatures_of, rebuild, scene_of, takes  # noqa: E402
 from aios_core import mocap as mocap_file  # noqa: E402
 from aios_core.body.files import open_body  # noqa: E402
-from aios_core.errors import FootageError  # noqa: E402
+from aios_core.errors import AiosError, FootageError  # noqa: E402
 from tests.mocaps import make_mocap  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -205,6 +205,19 @@ def test_a_clip_that_cannot_be_built_leaves_no_scene(scene, captured):
     (broken, sound) = captured(broken=None, sound=make_mocap(length=12))
     assert broken[0] == "FAILED" and "not a Mocap file" in broken[1] and sound[0] == "DONE"
     assert sorted(bpy.data.scenes.keys()) == sorted([scene.name, "sound"])
+
+
+def test_a_queue_that_cannot_start_says_why_and_not_what_became_of_others(scene, captured, monkeypatch):
+    captured(sound=make_mocap(length=12))
+    enqueue(scene, "/clips/none.mp4", scene.aios)
+
+    def refuse(settings, scene):
+        raise AiosError("There is no runtime.")
+
+    monkeypatch.setattr(queue, "capture_command", refuse)
+    with pytest.raises(RuntimeError, match="There is no runtime"):
+        bpy.ops.aios.run_queue()
+    assert [clip.state for clip in scene.aios_queue] == ["DONE", "FAILED"]
 
 
 def test_a_take_that_is_changed_while_another_scene_is_open_stays_in_its_own(scene, captured):
