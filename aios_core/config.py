@@ -89,7 +89,7 @@ OPEN = ModelConfig(
     ),
     hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=1,
     whole_body_layers=1, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
-    classes=1, body_family="open", hands_relative_to_mean=False, short_side=192, long_side=320, antialias=True,
+    classes=1, body_family="open", hands_relative_to_mean=False, short_side=288, long_side=480, antialias=True,
     letterbox=True,
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""

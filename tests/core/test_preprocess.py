@@ -71,21 +71,21 @@ def test_the_strangest_pictures_come_through(config, shape):
 def test_pictures_of_every_shape_lie_undistorted_in_the_middle_of_one_canvas(size):
     placed = framing(*size, OPEN)
     image = preprocess(np.full((size[1], size[0], 3), 255, np.uint8), OPEN)
-    assert image.shape == (3, 192, 320)
+    assert image.shape == (3, 288, 480)
     rows, columns = np.nonzero(image[0].numpy() > 1)
     assert (columns.min(), rows.min()) == placed.corner
     assert (np.ptp(columns) + 1, np.ptp(rows) + 1) == placed.resized
     left, above = columns.min(), rows.min()
-    assert 0 <= 319 - columns.max() - left <= 1 and 0 <= 191 - rows.max() - above <= 1
-    assert (image == 0).sum() == 3 * (320 * 192 - len(rows)), "what is around it is the mean of all pictures"
-    assert max(placed.resized[0] / 320, placed.resized[1] / 192) == 1
-    wanted = np.array(size) * min(320 / size[0], 192 / size[1])
+    assert 0 <= 479 - columns.max() - left <= 1 and 0 <= 287 - rows.max() - above <= 1
+    assert (image == 0).sum() == 3 * (480 * 288 - len(rows)), "what is around it is the mean of all pictures"
+    assert max(placed.resized[0] / 480, placed.resized[1] / 288) == 1
+    wanted = np.array(size) * min(480 / size[0], 288 / size[1])
     assert np.abs(placed.resized - wanted).max() <= 0.5
 
 
 def test_a_bigger_canvas_shows_bigger_pictures():
-    double = replace(OPEN, short_side=384, long_side=640)
-    assert framing(1280, 720, double).resized == (640, 360)
+    double = replace(OPEN, short_side=576, long_side=960)
+    assert framing(1280, 720, double).resized == (960, 540)
 
 
 def test_frames_in_a_batch_are_prepared_as_alone():

@@ -231,7 +231,7 @@ def test_an_error_of_the_network_ends_the_reading():
 
 def test_small_pictures_are_looked_at_together_and_large_ones_alone():
     _, network, _ = fake_line(count=1, batch=1)
-    assert network.frames_at_once((320, 192)) == 16
+    assert network.frames_at_once((480, 288)) == 7
     assert network.frames_at_once((1333, 800)) == network.frames_at_once((4000, 3000)) == 1
     on_gpu = replace(network, device=torch.device("cuda"))
     assert on_gpu.frames_at_once((1333, 800)) == 16
