@@ -125,9 +125,10 @@ def _sights(
         "pose_deg": np.degrees(rotmat_to_axis_angle(turned)),
         "shape": found.betas,
         "token": found.tokens,
+        "colours": found.colours,
     }
     # What never changes is not an error that a tracker could stumble over.
-    constant = ("score", "depth", "shape", "token")
+    constant = ("score", "depth", "shape", "token", "colours")
     errors = {name: e - e.mean(0) if name in constant else e for name, e in errors.items()}
     return Sights(expected, again, errors, found.scores)
 

@@ -15,6 +15,7 @@ SHAPES = {
     "pose_deg": (21, 3),
     "shape": (10,),
     "token": (8,),
+    "colours": (7, 3),
 }
 FRAMES, FPS = 600, 30
 

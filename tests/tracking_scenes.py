@@ -32,6 +32,8 @@ class Error:
 SLOW_SECONDS = 0.3
 SHAPE_SPREAD = np.array([0.076, 0.023, 0.005, 0.017, 0.003, 0.015, 0.001, 0.005, 0.01, 0.006])
 """How much the shapes differ that the network sees in different people: hardly."""
+COLOUR_SPREAD = np.array([17.0, 6.0, 12.0])
+"""How much the colours of people's clothes differ in L, a and b (500 held-out renders of 60 people)."""
 COMMON_TOKEN, OWN_TOKEN = 0.78**0.5, 0.06**0.5
 """Lengths of what the tokens of all people share, and of what is a person's own."""
 TOKEN_ERROR_DECAY, OWN_TOKEN_DECAY = 1.2, 0.6
@@ -69,6 +71,8 @@ class DetectorNoise:
     """Of every coefficient."""
     token: Error = Error(0.15, 0.25, 0.25)
     """Length of the error; a token's own length is 1."""
+    colours: Error = Error(3.6, 4.7, 4.4)
+    """Of every part's L, a and b."""
     duplicates: float = 0.19
     """Share of people detected a second time, with a weak score and astray."""
     false_people: float = 0.03
@@ -78,9 +82,9 @@ class DetectorNoise:
 FAIR = DetectorNoise(
     missed=0, astray=0, score=0.85, score_error=Error(0.08, 0, 0), box=Error(0.03, 0, 0), keypoints=Error(0.03, 0, 0),
     depth=Error(0.05, 0, 0), pose_deg=Error(3, 0, 0), shape=Error(0.15, 0, 0), token=Error(0.12, 0, 0.32),
-    duplicates=0, false_people=0,
+    colours=Error(3.6, 0, 4.4), duplicates=0, false_people=0,
 )  # fmt: skip
-"""Errors of a detector that is less often astray and has no slow ones, but whose tokens are no better."""
+"""Errors of a detector that is less often astray and has no slow ones, but whose tokens and colours are no better."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,25 @@ class Scene:
 def hidden(boxes: np.ndarray, depths: np.ndarray) -> np.ndarray:
     """(P, T) share of each box (P, T, 4) that nearer people's boxes cover (of the one that covers most), by depths
     (P, T)."""
+    return _covered(boxes, depths).max(1)
+
+
+def _covered(boxes: np.ndarray, depths: np.ndarray) -> np.ndarray:
+    """(P, P, T) share of each person's box that each other's covers."""
     low = np.maximum(boxes[:, None, :, :2], boxes[None, :, :, :2])
     high = np.minimum(boxes[:, None, :, 2:], boxes[None, :, :, 2:])
     cover = np.clip(high - low, 0, None).prod(-1)
     area = np.clip(boxes[..., 2:] - boxes[..., :2], 1, None).prod(-1)
     nearer = depths[None, :] < depths[:, None]  # [i, j]: j stands before i
-    return np.where(nearer, cover / area[:, None], 0).max(1)
+    return np.where(nearer, cover / area[:, None], 0)
+
+
+def clothes(people: int, rng: np.random.Generator) -> np.ndarray:
+    """(P, 7, 3) colours of people, from those that are usual: trunk and arms have one, legs one, which often go
+    together, and heads differ half as much."""
+    top, other, hair = rng.normal(0, 1, (3, people, 3))
+    legs, head = 0.6 * top + 0.8 * other, 0.25 * top + 0.43 * hair
+    return COLOUR_SPREAD * np.stack([head, *[top] * 4, *[legs] * 2], 1)
 
 
 def walks(places: np.ndarray, fps: float, seed: int = 0) -> Scene:
@@ -231,6 +248,8 @@ class _Detector:
         self.scene, self.noise, self.rng = scene, noise, rng
         self.boxes, self.keypoints = scene.boxes(), scene.keypoints()
         self.shapes = rng.normal(0, SHAPE_SPREAD, (people, 10))
+        self.clothes = clothes(people, np.random.default_rng(people))
+        self.in_front = _covered(self.boxes, scene.joints[:, :, 0, 2]).argmax(1)
         common = unit_length(rng.normal(0, 1, (1, TOKEN_SIZE)))
         own = rng.normal(0, _spectrum(OWN_TOKEN_DECAY), (people, TOKEN_SIZE))
         self.tokens = COMMON_TOKEN * common + OWN_TOKEN * unit_length(own)
@@ -239,7 +258,7 @@ class _Detector:
             name: drift(rng, (length, people, *shape), SLOW_SECONDS * fps)
             for name, shape in (
                 ("score", ()), ("box", (4,)), ("keypoints", (17, 2)), ("depth", ()), ("pose", (21, 3)),
-                ("shape", (10,)), ("token", (TOKEN_SIZE,)),
+                ("shape", (10,)), ("token", (TOKEN_SIZE,)), ("colours", (7, 3)),
             )
         }  # fmt: skip
 
@@ -254,6 +273,8 @@ class _Detector:
 
         size = (self.boxes[p, t, 2:] - self.boxes[p, t, :2]).max()
         token = self.tokens[p] + error("token", noise.token) * _spectrum(TOKEN_ERROR_DECAY)
+        # Where somebody is hidden, the clothes of whoever stands in front are seen.
+        seen_clothes = (1 - hidden) * self.clothes[p] + hidden * self.clothes[self.in_front[p, t]]
         if astray:
             mean = self.rng.normal(noise.duplicate_score if is_duplicate else noise.astray_score, 0.08)
         else:
@@ -266,6 +287,7 @@ class _Detector:
             "betas": self.shapes[p] + error("shape", noise.shape),
             "camera": np.array([np.exp(-error("depth", noise.depth)) / self.scene.joints[p, t, 0, 2], 0, 0]),
             "tokens": unit_length(token[None])[0],
+            "colours": seen_clothes + error("colours", noise.colours),
         }
 
 
@@ -290,14 +312,14 @@ def _false_person(rng, threshold) -> dict[str, np.ndarray]:
         "scores": np.float32(rng.uniform(threshold / 2, 1.2 * threshold)), "boxes_xyxy_px": box,
         "keypoints_px": rng.uniform(box[:2], box[2:], (17, 2)), "body_pose": rng.normal(0, 0.3, (21, 3)),
         "betas": rng.normal(0, 1, 10), "camera": np.array([rng.uniform(0.1, 0.3), 0, 0]),
-        "tokens": unit_length(rng.normal(0, 1, (1, TOKEN_SIZE)))[0],
+        "tokens": unit_length(rng.normal(0, 1, (1, TOKEN_SIZE)))[0], "colours": clothes(1, rng)[0],
     }  # fmt: skip
 
 
 SHAPES = {"scores": (), "boxes_xyxy_px": (4,), "keypoints_px": (17, 2), "left_hand_keypoints_px": (6, 2),
           "right_hand_keypoints_px": (6, 2), "face_keypoints_px": (6, 2), "global_orient": (3,), "body_pose": (21, 3),
           "left_hand_pose": (15, 3), "right_hand_pose": (15, 3), "jaw_pose": (3,), "expression": (10,), "betas": (10,),
-          "camera": (3,), "tokens": (TOKEN_SIZE,)}  # fmt: skip
+          "camera": (3,), "tokens": (TOKEN_SIZE,), "colours": (7, 3)}  # fmt: skip
 
 
 def _gather(found: list[dict[str, np.ndarray]]) -> FramePeople:

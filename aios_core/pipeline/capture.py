@@ -194,7 +194,7 @@ def people_of(
         batches = iter(lambda: list(islice(frames, count)), [])
         begun = ((batch, begin(batch)) for batch in batches)
         for batch, looking in _one_ahead(begun):
-            yield from zip(batch, people_in(looking, network, placed, config, threshold), strict=True)
+            yield from zip(batch, people_in(batch, looking, network, placed, config, threshold), strict=True)
 
 
 def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -25,7 +25,7 @@ from aios_core.pipeline.people import FramePeople
 CHUNK_FRAMES = 128
 CHUNK_SECONDS = 15.0
 """A chunk is written at the latest after so much work."""
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How much looks tell about who is who: the network's person token and the shape, as sums of half seconds.
+"""How much looks tell about who is who: the network's person token, shape and colours, as sums of half seconds.
 
 All of it is read off the clip itself: how much one person's looks change from half second to half second, in which
 directions, and how much people differ who are seen at the same time. Errors are taken to be Gaussian.
@@ -14,7 +14,7 @@ import numpy as np
 
 from aios_core.pipeline.track import Fragment, Looks
 
-DIRECTIONS = {"token": 16, "shape": 3}
+DIRECTIONS = {"token": 16, "shape": 3, "colours": 6}
 """In how many independent directions looks err."""
 MOST_FOR_LOOKS = 6.0
 """No look weighs more than this, as a logarithm of odds."""
@@ -24,6 +24,8 @@ PRIOR_STEPS = 60
 """The guess that errors are as large in all directions counts like so many observed changes."""
 PRIOR_PAIRS, PRIOR_RATIO = 3.0, 4.0
 """The guess that people's variance is so many times that of errors counts like so many observed pairs of people."""
+LEAST_WITHIN = 1e-9
+"""Of looks that never change, such as colours that nobody has looked for."""
 LEAST_HALVES = 0.33
 """Half seconds that a single sight is worth."""
 LEAST_SIGHTS = 4
@@ -112,6 +114,7 @@ def telling(name: str, fragments: Mapping[int, Fragment]) -> Telling:
     size = next((len(f.looks[name].means[0]) for f in fragments.values() if f.looks[name].means), 1)
     scale = _whitening(np.array(steps).reshape(-1, size))
     within = SLOW_ERRORS * float(np.mean([((scale @ step) ** 2).sum() for step in steps])) / 2 if steps else 1.0
+    within = max(within, LEAST_WITHIN)
     means = [mean for fragment in fragments.values() for mean in fragment.looks[name].means]
     usual = scale @ np.mean(means, axis=0) if means else np.zeros(size)
     found = Telling(name, scale, within, within, usual)

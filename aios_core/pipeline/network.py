@@ -19,6 +19,7 @@ from aios_core.model.checkpoint import load_checkpoint, model_of, weights_path
 from aios_core.model.framing import Framing, framing
 from aios_core.model.predictions import LayerPredictions, copied_to_cpu
 from aios_core.model.preprocess import preprocess_batch
+from aios_core.pipeline.colours import with_colours
 from aios_core.pipeline.people import DEFAULT_THRESHOLD, FramePeople, people_from_predictions, without_duplicates
 
 LEAST_SCALE, MOST_SCALE = 0.25, 4.0
@@ -152,14 +153,18 @@ def start_looking(network: Network, frames: Sequence[Frame], placed: Framing) ->
 
 
 def people_in(
-    looking: Looking, network: Network, placed: Framing, config: CaptureConfig, threshold: float
-) -> list[FramePeople]:
+    frames: Sequence[Frame], looking: Looking, network: Network, placed: Framing, config: CaptureConfig,
+    threshold: float,
+) -> list[FramePeople]:  # fmt: skip
     """The people of each frame whose score reaches the threshold, best scores first, without duplicates."""
     if looking.ready is not None:
         looking.ready.synchronize()
     framings = [placed] * len(looking.predictions.logits)
     found = people_from_predictions(looking.predictions, framings, network.hand_means, threshold)
     return [
-        without_duplicates(people, config.duplicate_overlap).select(slice(config.max_people or None))
-        for people in found
-    ]
+        with_colours(
+            without_duplicates(people, config.duplicate_overlap).select(slice(config.max_people or None)),
+            frame.rgb, placed.picture[0],
+        )
+        for frame, people in zip(frames, found, strict=True)
+    ]  # fmt: skip

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from aios_core.model.predictions import LayerPredictions
 
 DEFAULT_THRESHOLD = 0.3
+COLOURED_PARTS = 7
+"""Head, chest, belly, upper arms, forearms, thighs and shins."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class FramePeople:
     """(P, 3) the network's (s, tx, ty)."""
     tokens: np.ndarray
     """(P, D) what the network knows of each person's look, unit length; D is the network's."""
+    colours: np.ndarray
+    """(P, 7, 3) CIE Lab of COLOURED_PARTS; zeros where nobody has looked for them (see colours.py)."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -115,6 +119,7 @@ def people_from_predictions(
         betas=array(predictions.betas),
         camera=array(predictions.camera),
         tokens=unit_length(array(predictions.person_tokens)),
+        colours=np.zeros((len(images), COLOURED_PARTS, 3), np.float32),
     )
     ends = np.searchsorted(images, np.arange(len(scores) + 1)).tolist()
     return [everybody.select(slice(*rows)) for rows in pairwise(ends)]

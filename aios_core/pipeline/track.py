@@ -1,8 +1,8 @@
 """Who is who: detections of one frame after the other get their person's number, and fragments are joined afterwards.
 
 Forward in time, every person seen lately is predicted to the new frame and assigned (Hungarian method) the detection
-that fits best in place, size, 2-d joints, depth, pose, shape and the network's person token: strong detections first,
-weak ones for whom is left (ByteTrack; Zhang et al. 2022). Pose, shape and token are compared in units of how much they
+that fits best in place, size, 2-d joints, depth, pose, shape, colours and the network's person token: strong detections
+first, weak ones for whom is left (ByteTrack; Zhang et al. 2022). Pose and looks are compared in units of how much they
 differ between frames of one person in this very clip, so that a cue that tells nobody apart has no say.
 
 People who come close may be confused, so numbers are new after every encounter. Afterwards fragments are joined (see
@@ -40,8 +40,10 @@ MARGIN = 2.0
 """Numbers could have been confused where another assignment costs no more than this beyond the best."""
 LOOK_SECONDS = 0.5
 """Errors in how people look keep their direction for about so long: more sights in that time say nothing new."""
-FIRST_NOISE = {"token": 0.05, "pose": 0.08, "shape": 0.3}
-LEAST_NOISE = {"token": 0.01, "pose": 0.02, "shape": 0.02}
+LOOKS = "token", "shape", "colours"
+"""What stays the same about people while they move."""
+FIRST_NOISE = {"token": 0.05, "pose": 0.08, "shape": 0.3, "colours": 5.0}
+LEAST_NOISE = {"token": 0.01, "pose": 0.02, "shape": 0.02, "colours": 1.0}
 
 
 @dataclass
@@ -57,6 +59,8 @@ class Seen:
     pose: np.ndarray
     """(66,) rotation vectors of the body's joints."""
     shape: np.ndarray
+    colours: np.ndarray
+    """(21,) CIE Lab of parts of the body."""
     center: np.ndarray
     """(2,) the mean of the box's and the joints' middle, which jitters less than either."""
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
@@ -91,7 +95,7 @@ class Fragment:
     first: Seen
     last: Seen
     count: int = 0
-    looks: dict[str, Looks] = field(default_factory=lambda: {"token": Looks(), "shape": Looks()})
+    looks: dict[str, Looks] = field(default_factory=lambda: {name: Looks() for name in LOOKS})
     first_velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
     continues: int = 0
     """The number that the tracker believes is the same person, before an encounter; 0 = none."""
@@ -186,8 +190,8 @@ class Tracker:
             fragment.last = sight
             fragment.count += 1
             if sight.id not in close:
-                for name, value in (("token", sight.token), ("shape", sight.shape)):
-                    fragment.looks[name].add(value, sight.time)
+                for name in LOOKS:
+                    fragment.looks[name].add(getattr(sight, name), sight.time)
             if sight.time - fragment.first.time <= 2 * VELOCITY_SECONDS:
                 fragment.first_velocity = sight.velocity
             fragment.together.update(ids[:i] + ids[i + 1 :])
@@ -302,10 +306,12 @@ def _differences(first: list[Seen], second: list[Seen]) -> dict[str, np.ndarray]
     token = np.stack([s.token for s in first]) * np.stack([s.token for s in second])
     pose = np.stack([s.pose for s in first]) - np.stack([s.pose for s in second])
     shape = np.stack([s.shape for s in first]) - np.stack([s.shape for s in second])
+    colours = np.stack([s.colours for s in first]) - np.stack([s.colours for s in second])
     return {
         "token": (1 - token.sum(-1)).clip(0),
         "pose": np.sqrt((pose**2).mean(-1)),
         "shape": np.sqrt((shape**2).mean(-1)),
+        "colours": np.sqrt((colours**2).mean(-1)),
     }
 
 
@@ -335,10 +341,10 @@ def _sights(people: FramePeople, time: float) -> list[Seen]:
     boxes = people.boxes_xyxy_px.astype(np.float64)
     centers = ((boxes[:, :2] + boxes[:, 2:]) / 2 + people.keypoints_px.mean(1)) / 2
     depths = -np.log(np.maximum(people.camera[:, 0], 1e-6))
-    poses = people.body_pose.reshape(len(people), -1)
+    poses, colours = people.body_pose.reshape(len(people), -1), people.colours.reshape(len(people), -1)
     return [
         Seen(0, time, boxes[i], people.keypoints_px[i], float(depths[i]), people.tokens[i], poses[i], people.betas[i],
-              centers[i])
+              colours[i], centers[i])
         for i in range(len(people))
     ]  # fmt: skip
 

@@ -61,7 +61,7 @@ def people(boxes: list[list[float]], scores=None) -> FramePeople:
     spread = np.random.default_rng(1).random((17, 2)).astype(np.float32)
     points = boxes[:, None, :2] + spread * (boxes[:, None, 2:] - boxes[:, None, :2])
     zeros = {"global_orient": (3,), "body_pose": (21, 3), "left_hand_pose": (15, 3), "right_hand_pose": (15, 3),
-             "jaw_pose": (3,), "expression": (10,), "betas": (10,), "camera": (3,), "tokens": (8,),
+             "jaw_pose": (3,), "expression": (10,), "betas": (10,), "camera": (3,), "tokens": (8,), "colours": (7, 3),
              **{f"{part}_keypoints_px": (6, 2) for part in ("left_hand", "right_hand", "face")}}  # fmt: skip
     return FramePeople(
         scores=np.array(scores if scores is not None else np.linspace(0.9, 0.5, count), np.float32),

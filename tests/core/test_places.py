@@ -11,7 +11,7 @@ def seen(time: float, x: float, velocity: float = 0.0) -> Seen:
     """Somebody 200 pixels tall at x, on the way to the right, pixels a second."""
     box = np.array([x - 40, 100, x + 40, 300.0])
     nothing = np.zeros(3)
-    return Seen(0, time, box, np.zeros((17, 2)), 1.5, nothing, nothing, nothing, np.array([x, 200.0]),
+    return Seen(0, time, box, np.zeros((17, 2)), 1.5, *[nothing] * 4, np.array([x, 200.0]),
                 np.array([velocity, 0.0]))  # fmt: skip
 
 

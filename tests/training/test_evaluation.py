@@ -292,7 +292,7 @@ def perfect(truth, scores=None) -> FramePeople:
         right_hand_keypoints_px=points[:, RIGHT_HAND6_FROM_137], face_keypoints_px=points[:, FACE6_FROM_137],
         global_orient=truth.pose[:, 0], body_pose=truth.pose[:, 1:22], left_hand_pose=truth.pose[:, 25:40],
         right_hand_pose=truth.pose[:, 40:], jaw_pose=truth.pose[:, 22], expression=truth.expression,
-        betas=truth.betas, camera=np.ones((n, 3)), tokens=np.zeros((n, 2)),
+        betas=truth.betas, camera=np.ones((n, 3)), tokens=np.zeros((n, 2)), colours=np.zeros((n, 7, 3)),
     )  # fmt: skip
 
 
