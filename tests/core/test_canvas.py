@@ -1,4 +1,4 @@
-"""A network looks at a smaller or a larger canvas than its own, and what it sees stays where it is in the picture."""
+"""A network looks at another canvas than its own, and what it sees stays where it is in the picture."""
 
 from itertools import islice
 from pathlib import Path
@@ -58,8 +58,8 @@ def test_a_weights_file_is_put_on_the_canvas_of_a_configuration(tmp_path):
     torch.testing.assert_close(moved.state_dict[name].float(), expected)
 
 
-@pytest.mark.parametrize("scale", [0.75, 1.25])
-def test_the_shipped_network_finds_the_same_joints_in_smaller_and_larger_pictures(scale):
+@pytest.mark.parametrize("scale", [0.6, 0.8])
+def test_the_shipped_network_finds_the_same_joints_in_smaller_pictures(scale):
     frames = []
     for factor in (1.0, scale):
         people = (p for _, p in islice(iterate_people(PLAZA, CaptureConfig(threshold=0.2, scale=factor)), 6))
