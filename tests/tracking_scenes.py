@@ -211,7 +211,7 @@ def crowd(people: int = 10, fps: float = 30.0, seconds: float = 10.0, seed: int 
 
 
 def detect(
-    scene: Scene, noise: DetectorNoise | None = None, seed: int = 0, threshold: float = 0.46
+    scene: Scene, noise: DetectorNoise | None = None, seed: int = 0, threshold: float = 0.48
 ) -> list[tuple[FramePeople, np.ndarray]]:
     """For every frame the detections in random order and (P,) whose they are (-1: nobody's)."""
     noise = noise or DetectorNoise()

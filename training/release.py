@@ -1,7 +1,7 @@
 """Make a run's weights the shipped ones: python -m training.release --run RUN --data HELD_OUT
 
 The averaged weights go to aios_core/assets/open.safetensors in half precision, with the licence, the training data and
-the score threshold of the best F1 on held-out renders in the file's metadata.
+the score threshold of about the best F1 on held-out renders in the file's metadata.
 """
 
 from __future__ import annotations

@@ -286,6 +286,11 @@ def test_a_run_goes_on_with_a_larger_canvas(tmp_path, capsys):
 def test_the_best_threshold_on_a_hand_worked_case():
     scores, hits = np.array([0.9, 0.2, 0.6, 0.5]), np.array([True, False, True, False])
     assert best_threshold(scores, hits, 2) == pytest.approx((0.6, 1.0))
+    # One more person found for two more false ones is not worth it.
+    scores = np.concatenate([np.linspace(1, 0.5, 200), [0.4, 0.4, 0.3]])
+    hits = np.concatenate([np.ones(200, bool), [False, False, True]])
+    threshold, f1 = best_threshold(scores, hits, 201)
+    assert 0.5 <= threshold < 0.52 and f1 == pytest.approx(0.995, abs=0.003)
 
 
 def test_the_loss_is_computed_where_the_batch_is(tmp_path):
