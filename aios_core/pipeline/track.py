@@ -23,6 +23,8 @@ from aios_core.pipeline.people import FramePeople
 
 GATE = 8.0
 """Cost at which a detection is nobody's."""
+STRANGE = 12.0
+"""The same where it is near nobody else, and nobody else near."""
 CENTER_SIGMA, CENTER_SIGMA_PER_SECOND = 0.07, 0.7
 """Error of a predicted centre, in box sizes: at once, and for every second of waiting."""
 JOINT_SIGMA, JOINT_SIGMA_PER_SECOND = 0.06, 0.4
@@ -215,7 +217,10 @@ def _assigned(cost: np.ndarray, strong: np.ndarray) -> list[tuple[int, int]]:
         rows, columns = linear_sum_assignment(np.minimum(cost[np.ix_(waiting, group)], GATE))
         found = zip(waiting[rows].tolist(), group[columns].tolist(), strict=True)
         pairs += [(row, column) for row, column in found if cost[row, column] < GATE]
-    return pairs
+    # Where there is nobody else it can be, and nobody else for whom it can be meant, it is that person, however strange.
+    is_near = np.isfinite(cost)
+    is_only = is_near & (is_near.sum(0) == 1) & (is_near.sum(1, keepdims=True) == 1)
+    return pairs + [(int(row), int(column)) for row, column in np.argwhere(is_only & (cost >= GATE) & (cost < STRANGE))]
 
 
 def _turns(before: list[Seen], sights: list[Seen], pairs: list[tuple[int, int]]) -> list[tuple[Seen, Seen]]:

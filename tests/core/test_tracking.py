@@ -124,6 +124,15 @@ def test_twice_the_frame_rate_gives_the_same_people():
         assert found.identity_switches == 0
 
 
+def test_somebody_alone_stays_the_same_however_strangely_seen():
+    scene = crossing()
+    frames = [(people.select(np.flatnonzero(who == 0)), who[who == 0]) for people, who in detect(scene, FAIR, 0)]
+    odd, _ = frames[20]
+    limbs = odd.keypoints_px + 0.08 * np.random.default_rng(0).normal(0, 1, odd.keypoints_px.shape) * 300
+    frames[20] = replace(odd, keypoints_px=limbs, body_pose=odd.body_pose + 1, colours=odd.colours + 30), frames[20][1]
+    assert {int(i) for row in tracked(scene, frames) for i in row} == {1}
+
+
 def test_a_second_sight_of_somebody_is_nobody_new():
     scene = crossing()
     noise = DetectorNoise(duplicates=0.2)
