@@ -217,7 +217,7 @@ def _assigned(cost: np.ndarray, strong: np.ndarray) -> list[tuple[int, int]]:
         rows, columns = linear_sum_assignment(np.minimum(cost[np.ix_(waiting, group)], GATE))
         found = zip(waiting[rows].tolist(), group[columns].tolist(), strict=True)
         pairs += [(row, column) for row, column in found if cost[row, column] < GATE]
-    # Where there is nobody else it can be, and nobody else for whom it can be meant, it is that person, however strange.
+    # Where it can be nobody else, and nothing else can be that person, it is that person, however strange.
     is_near = np.isfinite(cost)
     is_only = is_near & (is_near.sum(0) == 1) & (is_near.sum(1, keepdims=True) == 1)
     return pairs + [(int(row), int(column)) for row, column in np.argwhere(is_only & (cost >= GATE) & (cost < STRANGE))]
