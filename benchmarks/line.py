@@ -33,7 +33,7 @@ from benchmarks.tables import column, parser, show
 
 SECONDS, FPS, SIZE = 30, 30, (1280, 720)
 CONFIG = CaptureConfig(threshold=0.1, max_people=4)
-TURN, SHORT_TURN = 64, 32
+TURN, SHORT_TURN = 64, 16
 """Frames that the line, and each other way through the clip, is timed for before the next takes its turn."""
 
 

@@ -64,7 +64,7 @@ def rows(threads: int, repeats: int, with_aios: bool) -> list[Row]:
     """The table: `open` at its working resolution, one and four pictures at a time, and `aios` at 400x666."""
     torch.set_num_threads(threads)
     size = OPEN.long_side, OPEN.short_side
-    found = measured("open", build_model("open").for_inference(), size, (1, 4), threads, 4 * repeats)
+    found = measured("open", build_model("open").for_inference(), size, (1, 4), threads, 2 * repeats)
     if with_aios:
         found += measured("aios", AiOS(AIOS).for_inference(), (666, 400), (1,), threads, max(repeats // 2, 1))
     return found
