@@ -23,9 +23,7 @@ def load_all(network: AiOS, path: Path) -> None:
     Raises:
         CheckpointError: the file cannot be read, or does not fit in full.
     """
-    checkpoint = load_checkpoint(path)
-    if checkpoint.config is not None and checkpoint.config.letterbox and network.config.letterbox:
-        checkpoint = on_canvas(checkpoint, network.config)
+    checkpoint = on_canvas(load_checkpoint(path), network.config)
     classes = network.config.classes
     tensors = {
         name: tensor[-classes:] if "class_embed" in name else tensor for name, tensor in checkpoint.state_dict.items()

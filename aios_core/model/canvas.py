@@ -49,8 +49,11 @@ def _for_canvas(name: str, tensor: Tensor, factor: Tensor) -> Tensor:
 
 
 def on_canvas(checkpoint: Checkpoint, config: ModelConfig) -> Checkpoint:
-    """A weights file's network of one canvas, for the canvas of another configuration."""
+    """A weights file's network of one canvas, for the canvas of another configuration; others, which know pictures of
+    many sizes, as they are."""
     trained = checkpoint.config
+    if trained is None or not (trained.letterbox and config.letterbox):
+        return checkpoint
     tensors = for_canvas(
         checkpoint.state_dict, (trained.long_side, trained.short_side), (config.long_side, config.short_side)
     )

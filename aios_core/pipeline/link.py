@@ -97,6 +97,8 @@ class _Person:
 
 def link(fragments: Mapping[int, Fragment]) -> dict[int, int]:
     """For every number the number of the person's first fragment."""
+    if not fragments:
+        return {}
     told, where = {name: telling(name, fragments) for name in DIRECTIONS}, places(fragments)
     looks = {n: {name: t.look(fragment) for name, t in told.items()} for n, fragment in fragments.items()}
     person: dict[int, int] = {}

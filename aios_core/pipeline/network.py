@@ -91,7 +91,7 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
     trained = checkpoint.config or AIOS
     scale = config.scale * (FAST_SCALE if config.fast else 1)
     wanted = replace(trained, **{name: round(getattr(trained, name) * scale) for name in ("short_side", "long_side")})
-    model = model_of(on_canvas(checkpoint, wanted) if trained.letterbox else checkpoint, wanted)
+    model = model_of(on_canvas(checkpoint, wanted), wanted)
     device = choose_device(config.device)
     means = None
     if model.config.hands_relative_to_mean:

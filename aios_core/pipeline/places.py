@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aios_core.pipeline.track import Fragment, Seen
+from aios_core.pipeline.track import Fragment, Seen, sizes
 
 LONGEST_ABSENCE_SECONDS = 15.0
 COASTING_SECONDS = 0.5
@@ -89,8 +89,8 @@ class Places:
 
 
 def places(fragments: Mapping[int, Fragment]) -> Places:
-    """Of the fragments of a clip, by number."""
-    row = np.zeros(max(fragments, default=0) + 1, int)
+    """Of the fragments of a clip, one at least, by number."""
+    row = np.zeros(max(fragments) + 1, int)
     row[list(fragments)] = np.arange(len(fragments))
     met = {
         int(row[number]) * len(fragments) + int(row[other]): 0.0 if other == fragment.continues else SWAPPED
@@ -110,11 +110,10 @@ def places(fragments: Mapping[int, Fragment]) -> Places:
 
 
 def _ends(seen: Sequence[Seen], velocities: Sequence[np.ndarray]) -> Ends:
-    boxes = np.array([s.box for s in seen]).reshape(-1, 4)
     return Ends(
         time=np.array([s.time for s in seen]),
-        center=np.array([s.center for s in seen]).reshape(-1, 2),
-        velocity=np.array(velocities).reshape(-1, 2),
+        center=np.stack([s.center for s in seen]),
+        velocity=np.stack(velocities),
         log_depth=np.array([s.log_depth for s in seen]),
-        log_size=np.log((boxes[:, 2:] - boxes[:, :2]).max(-1).clip(1)),
+        log_size=np.log(sizes(seen)),
     )

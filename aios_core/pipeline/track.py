@@ -273,7 +273,7 @@ def pair_costs(seen: list[Seen], sights: list[Seen], noise: dict[str, float]) ->
         return np.zeros((0, len(sights)))
     waited = sights[0].time - np.array([s.time for s in seen])
     shift = np.stack([s.velocity for s in seen]) * waited[:, None]
-    old_size, new_size = _sizes(seen), _sizes(sights)
+    old_size, new_size = sizes(seen), sizes(sights)
     size = np.sqrt(old_size[:, None] * new_size)
     there, here = np.stack([s.center for s in seen]) + shift, np.stack([s.center for s in sights])
     apart = np.linalg.norm(there[:, None] - here, axis=-1) / size
@@ -301,7 +301,8 @@ def _capped(cost: np.ndarray) -> np.ndarray:
     return np.minimum(cost, MOST_PER_CUE)
 
 
-def _sizes(seen: list[Seen]) -> np.ndarray:
+def sizes(seen: Sequence[Seen]) -> np.ndarray:
+    """(N,) pixels: the longer sides of boxes."""
     boxes = np.stack([s.box for s in seen])
     return (boxes[:, 2:] - boxes[:, :2]).clip(1).max(-1)
 

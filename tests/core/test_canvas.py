@@ -50,7 +50,7 @@ def test_small_moves_are_as_many_pixels_on_every_canvas():
 def test_a_weights_file_is_put_on_the_canvas_of_a_configuration(tmp_path):
     model = toy_model(letterbox=True)
     checkpoint = load_checkpoint(save_weights(model, tmp_path / "toy.safetensors", fp16=True))
-    moved = on_canvas(checkpoint, replace(TOY, long_side=144, short_side=96))
+    moved = on_canvas(checkpoint, replace(TOY, long_side=144, short_side=96, letterbox=True))
     assert (moved.config.long_side, moved.config.short_side, moved.config.queries) == (144, 96, TOY.queries)
     name = "transformer.enc_out_bbox_embed.layers.2.bias"
     expected = checkpoint.state_dict[name].float()
