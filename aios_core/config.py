@@ -60,14 +60,17 @@ class ModelConfig:
     hands_relative_to_mean: bool = True
     """Predicted hand axis-angles are relative to SMPL-X's mean hand (true of the published checkpoint)."""
     short_side: int = 800
-    """Pictures are resized to this shorter side ..."""
+    """Pictures are resized to this shorter side"""
     long_side: int = 1333
-    """... unless the longer side would exceed this."""
+    """unless the longer side would exceed this."""
     antialias: bool = False
     """Shrink pictures by averaging areas; the published model samples them bilinearly."""
     letterbox: bool = False
-    """Pictures of every shape are fitted into the middle of one canvas, long_side wide and short_side high, grey around
-    them: the network knows no other size."""
+    """Pictures are fitted, with grey bars, into canvases of about their shape and about short_side times long_side
+    pixels, whose sides the strides divide: a network that knows no padding."""
+    heads_canvas: tuple[int, int] | None = None
+    """(width, height) of the pictures in whose shares heads give steps; in others a step is as many pixels, not as
+    large a share (`model/canvas.py`). None = shares of whatever picture it is."""
 
     @property
     def levels(self) -> int:
@@ -89,8 +92,8 @@ OPEN = ModelConfig(
     ),
     hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=1,
     whole_body_layers=1, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
-    classes=1, body_family="open", hands_relative_to_mean=False, short_side=288, long_side=480, antialias=True,
-    letterbox=True,
+    classes=1, body_family="open", hands_relative_to_mean=False, short_side=384, long_side=640, antialias=True,
+    letterbox=True, heads_canvas=(640, 384),
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""
 

@@ -23,15 +23,14 @@ from torch.optim import Optimizer
 
 from aios_core.config import ModelConfig
 from aios_core.errors import CheckpointError, OutputError
-from aios_core.model.canvas import for_canvas
 from training.processes import Processes
 from training.recipe import Randomness, Recipe
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 FOLDER = "step-{:09d}"
-CANVAS = "long_side", "short_side"
-"""Of a model's settings: the width and height that a letterboxing network looks at."""
+SIZES = "long_side", "short_side"
+"""Of a model's settings, those that may change in a run: how large pictures are shown to it."""
 
 
 @dataclass
@@ -101,8 +100,7 @@ def load_checkpoint(state: RunState, path: Path, processes: Processes) -> str:
     for file in manifest["files"]:
         tensors |= _read_shard(path, file)
     try:
-        trained, canvas = (tuple(sizes[name] for name in CANVAS) for sizes in (manifest["model"], asdict(model)))
-        _restore(state, for_canvas(tensors, trained, canvas) if model.letterbox else tensors)
+        _restore(state, tensors)
         state.step, state.seconds = int(manifest["step"]), float(manifest["seconds"])
         randoms = manifest["random"]
         if len(randoms) == processes.world:
@@ -114,7 +112,7 @@ def load_checkpoint(state: RunState, path: Path, processes: Processes) -> str:
         told = f"It was written by {len(randoms)} processes, not {processes.world}: what is random starts anew. "
     now = json.loads(json.dumps(asdict(state.recipe.config)))
     changed = [name for name, value in now.items() if manifest["config"].get(name) != value]
-    changed += ["canvas"] if trained != canvas else []
+    changed += [name for name in SIZES if manifest["model"][name] != getattr(model, name)]
     return told + (f"Changed since: {', '.join(changed)}." if changed else "")
 
 
@@ -214,8 +212,7 @@ def _read_manifest(folder: Path) -> dict:
 
 def _check_same_network(path: Path, saved: dict, config: ModelConfig) -> None:
     now = json.loads(json.dumps(asdict(config)))
-    free = CANVAS if config.letterbox else ()  # what a network knows holds on every canvas
-    other = [name for name in now if saved.get(name) != now[name] and name not in free]
+    other = [name for name in now if saved.get(name) != now[name] and name not in SIZES]
     if other:
         raise CheckpointError(f"{path} is of a network with other settings: {', '.join(other)}.")
 

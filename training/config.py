@@ -66,8 +66,6 @@ class LossWeights:
 class TrainConfig(RunConfig):
     """One run of the open recipe."""
 
-    letterboxed_share: float = 0.5
-    """Share of the pictures that fill only the middle of the canvas, as those of other shapes do."""
     max_zoom: float = 2.5
     """Pictures are cropped by up to this factor over showing all of them, around one of the people."""
     paired_share: float = 0.5

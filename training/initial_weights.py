@@ -9,7 +9,6 @@ import torch
 
 from aios_core.errors import CheckpointError
 from aios_core.model.aios import AiOS
-from aios_core.model.canvas import on_canvas
 from aios_core.model.checkpoint import load_checkpoint, load_weights, published_names
 
 BACKBONE = "backbone.0.body."
@@ -18,12 +17,14 @@ BACKBONE = "backbone.0.body."
 
 def load_all(network: AiOS, path: Path) -> None:
     """Put the weights at `path` into the network. Of more classes than the network has, the last ones are taken: a
-    person's is the last. Weights for another canvas are put on the network's.
+    person's is the last.
 
     Raises:
         CheckpointError: the file cannot be read, or does not fit in full.
     """
-    checkpoint = on_canvas(load_checkpoint(path), network.config)
+    checkpoint, own = load_checkpoint(path), network.config.heads_canvas
+    if checkpoint.config is not None and checkpoint.config.heads_canvas != own:
+        raise CheckpointError(f"The heads in {path} are for pictures of {checkpoint.config.heads_canvas}, not {own}.")
     classes = network.config.classes
     tensors = {
         name: tensor[-classes:] if "class_embed" in name else tensor for name, tensor in checkpoint.state_dict.items()

@@ -21,16 +21,13 @@ from aios_core.body.joints import (
 from aios_core.body.skinning import mirrored_pose
 from aios_core.config import ModelConfig
 from aios_core.geometry.rotations import axis_angle_to_rotmat
-from aios_core.model.framing import Framing
+from aios_core.model.framing import Framing, framing
 from aios_core.model.preprocess import MEAN, STD
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, joints_px
 
-FILM_SHAPE = 16 / 9
-UPRIGHT_SHAPES = 9 / 16, 3 / 4
-SHAPES = 0.5, 2.4
-"""Width by height of the pictures that lie between grey bars: a third has the film's, a third is upright, the rest is
-any of these; of two samples side by side half has the film's, and none is upright."""
+SHAPES = (0.35, (1.25, 1.55)), (0.3, (1.6, 1.9)), (0.2, (0.5, 0.8)), (0.15, (0.8, 2.4))
+"""Shares of photographs, films, upright pictures and others, and their width by height."""
 ZOOMED_SHARE = 0.6
 """Of the pictures that show one sample."""
 TILE_PERSON = 0.4, 1.1
@@ -77,8 +74,14 @@ def batch(
     rng: np.random.Generator,
     augment: bool = True,
 ) -> tuple[Tensor, Targets]:
-    """Normalised pictures (B, 3, H, W) for a network, each of the samples given for it side by side, and targets."""
-    prepared = [_prepare(samples, config, model, rng, augment) for samples in pictures]
+    """Normalised pictures (B, 3, H, W) of one shape for a network, each of the samples given for it, and targets.
+
+    Samples that share a picture lie side by side, or one above the other where it is upright. Without augmentation
+    the first sample's shape is everyone's.
+    """
+    height, width = pictures[0][0].image.shape[:2]
+    placed = framing(*((round(1000 * _shape(rng)), 1000) if augment else (width, height)), model)
+    prepared = [_prepare(samples, placed, config, model, rng, augment) for samples in pictures]
     images = torch.from_numpy(np.stack([image for image, _ in prepared]))
     names = [f.name for f in fields(Targets)]
     stacked = {name: torch.from_numpy(np.stack([target[name] for _, target in prepared])) for name in names}
@@ -120,48 +123,44 @@ def _mirror_144() -> np.ndarray:
 _MIRROR_144 = _mirror_144()
 
 
+def _shape(rng: np.random.Generator) -> float:
+    """Width by height of the pictures of a batch."""
+    shares, ranges = zip(*SHAPES, strict=True)
+    return float(np.exp(rng.uniform(*np.log(ranges[rng.choice(len(SHAPES), p=shares)]))))
+
+
 def _prepare(
     samples: tuple[Sample, ...],
+    placed: Framing,
     config: TrainConfig,
     model: ModelConfig,
     rng: np.random.Generator,
     augment: bool,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One picture of samples side by side and its targets, the largest people first."""
-    canvas = model.long_side, model.short_side
-    width, height = _shown(canvas, len(samples), config.letterboxed_share, rng) if augment else canvas
-    width //= len(samples)
-    shown = width * len(samples), height
-    corner = np.array(Framing(shown, shown, canvas).corner)
-    image = np.zeros((canvas[1], canvas[0], 3), np.float32)
+    """One picture of samples and its targets, the largest people first."""
+    image = np.zeros((*placed.canvas[::-1], 3), np.float32)
+    along = int(placed.resized[1] > placed.resized[0])  # the axis along which samples follow each other
+    size = np.array(placed.resized)
+    size[along] //= len(samples)
     found = []
     for number, sample in enumerate(samples):
         if augment and rng.random() < 0.5:
             sample = mirrored(sample)
-        zoom, shift = _crop(sample, (width, height), len(samples) > 1, config.max_zoom, rng, augment)
+        zoom, shift = _crop(sample, size, len(samples) > 1, config.max_zoom, rng, augment)
         matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float32)
         # Area-like filtering: warpAffine alone would alias when shrinking.
         source = cv2.blur(sample.image, (2, 2)) if zoom < 0.75 else sample.image
-        tile = cv2.warpAffine(source, matrix, (width, height), flags=cv2.INTER_LINEAR).astype(np.float32)
+        tile = cv2.warpAffine(source, matrix, size.tolist(), flags=cv2.INTER_LINEAR).astype(np.float32)
         tile = recoloured(tile, rng) if augment else tile
-        x, y = corner + (number * width, 0)
-        image[y : y + height, x : x + width] = (tile - MEAN) / STD
-        bounds = np.array([x, y, x + width, y + height], np.float32)
-        found.append(_targets(sample, zoom, shift + bounds[:2], bounds, model))
+        low = np.array(placed.corner)
+        low[along] += number * size[along]
+        high = low + size
+        image[low[1] : high[1], low[0] : high[0]] = (tile - MEAN) / STD
+        bounds = np.concatenate((low, high)).astype(np.float32)
+        found.append(_targets(sample, zoom, shift + bounds[:2], bounds, placed.canvas, model.camera_focal_px))
     arrays = {name: np.concatenate([targets[name] for targets in found]) for name in found[0]}
     order = np.argsort(-arrays["boxes"][:, 3], kind="stable")[:MAX_PEOPLE]
     return image, {name: _padded(array[order]) for name, array in arrays.items()}
-
-
-def _shown(canvas: tuple[int, int], tiles: int, letterboxed_share: float, rng: np.random.Generator) -> tuple[int, int]:
-    """(width, height) of what is seen in the middle of the canvas: often less of it, as of pictures of other shapes."""
-    if rng.random() >= letterboxed_share:
-        return canvas
-    own = canvas[0] / canvas[1]
-    # Side by side, upright pictures would be too narrow.
-    kinds = ((FILM_SHAPE,) * 2, (own, SHAPES[1])) if tiles > 1 else ((FILM_SHAPE,) * 2, UPRIGHT_SHAPES, SHAPES)
-    shape = np.exp(rng.uniform(*np.log(kinds[rng.integers(len(kinds))])))
-    return round(canvas[0] * min(shape / own, 1)), round(canvas[1] * min(own / shape, 1))
 
 
 def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -177,7 +176,7 @@ def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _crop(
     sample: Sample,
-    size: tuple[int, int],
+    size: np.ndarray,
     is_tile: bool,
     max_zoom: float,
     rng: np.random.Generator,
@@ -188,7 +187,7 @@ def _crop(
     It is filled. A tile shows one of the people large; a whole picture is shown as far as its shape lets it, or
     cropped around somebody.
     """
-    old, new = np.array(sample.image.shape[1::-1]), np.array(size)
+    old, new = np.array(sample.image.shape[1::-1]), size
     boxes = sample.boxes_xyxy_px
     person = boxes[rng.integers(len(boxes))] if augment and len(boxes) else None
     fit = float((new / old).max())
@@ -207,10 +206,10 @@ def _crop(
 
 
 def _targets(
-    sample: Sample, zoom: float, shift: np.ndarray, tile: np.ndarray, model: ModelConfig
+    sample: Sample, zoom: float, shift: np.ndarray, tile: np.ndarray, canvas: tuple[int, int], focal_px: float
 ) -> dict[str, np.ndarray]:
-    """Targets of a sample of which the part in `tile` (4,), corners in pixels of the training picture, is seen."""
-    size = np.array([model.long_side, model.short_side], np.float32)
+    """Targets of a sample of which the part in `tile` (4,), corners in pixels of the canvas, is seen."""
+    size = np.array(canvas, np.float32)
     points = joints_px(sample) * zoom + shift  # (P, 144, 2)
     inside = ((points >= tile[:2]) & (points < tile[2:])).all(-1)
     seen = np.where(sample.joints_visible, 1.0, 0.3) * inside
@@ -238,7 +237,7 @@ def _targets(
         "expression": sample.expression,
         "joints": relative,
         "joints_px": points[:, :55],
-        "camera": fit_camera(sample.joints[:, :22], sample.transl, points[:, :22], size, model.camera_focal_px),
+        "camera": fit_camera(sample.joints[:, :22], sample.transl, points[:, :22], size, focal_px),
     }
     return {name: array[keep] for name, array in arrays.items()}
 

@@ -12,7 +12,6 @@ from aios_core.model.denoising import DenoisingQueries
 from aios_core.model.encoder import Encoder, Levels, describe_levels
 from aios_core.model.heads import Heads
 from aios_core.model.parts import BOX_STAGE
-from aios_core.model.position import valid_extent
 from aios_core.model.predictions import Predictions
 from aios_core.model.proposals import ProposalHead, Selection
 
@@ -70,7 +69,7 @@ class AiOS(nn.Module):
             copies, same_group = self._copies(denoising, memory.dtype)
         layers, copy_layers = self.decoder(
             people, copies, same_group, denoising.keypoints if denoising is not None else None,
-            memory, levels, self.heads, valid_extent(padding_mask), all_layers, least_score,
+            memory, levels, self.heads, all_layers, least_score,
         )  # fmt: skip
         return Predictions(
             final=layers[-1],

@@ -17,7 +17,7 @@ from aios_core.model.encoder import Levels
 from aios_core.model.heads import MLP, Heads
 from aios_core.model.parts import BODY, BODY_STAGE, LAYOUTS, PARTS, Slot
 from aios_core.model.pieces import in_pieces
-from aios_core.model.position import box_position, inverse_sigmoid
+from aios_core.model.position import box_position
 from aios_core.model.predictions import LayerPredictions
 
 FEWEST_PEOPLE = 4
@@ -119,7 +119,6 @@ class Decoder(nn.Module):
         memory: Tensor,
         levels: Levels,
         heads: Heads,
-        picture_size: Tensor,
         all_layers: bool,
         least_score: float = 0.0,
     ) -> tuple[list[LayerPredictions], list[LayerPredictions]]:
@@ -130,24 +129,23 @@ class Decoder(nn.Module):
             copies: denoising queries in the box stage, or None.
             same_group: (B or 1, M, M) bool: which copies see each other.
             keypoints: (B, M, 17, 2) places of the copies' joints; None leaves the copies boxes throughout.
-            picture_size: (B, 2) unpadded width and height in pixels.
             least_score: queries that score less after the box stage are not made people (see `_select`).
         """
-        predictions, copy_predictions = [], []
+        predictions, copy_predictions, size = [], [], levels.picture_size
         last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
             if index in heads.starts[1:]:
-                people, copies = self._next_stage(people, copies, keypoints, index, heads, least_score)
+                people, copies = self._next_stage(people, copies, keypoints, index, heads, size, least_score)
             everyone = [people] if copies is None else [people, copies]
             references = [group.places() for group in everyone]
             position = [self._position(boxes, levels) for boxes in references]
             content = layer([group.content for group in everyone], position, references, same_group, memory, levels)
             if all_layers or index == last:
                 for group, x, found in zip(everyone, content, (predictions, copy_predictions), strict=False):
-                    found.append(heads.predict(self.norm(x), group.references, index, picture_size))
+                    found.append(heads.predict(self.norm(x), group.references, index, size))
             if index < last:
                 everyone = [
-                    People(group.stage, x, heads.refine(x, boxes.detach(), index, LAYOUTS[group.stage]))
+                    People(group.stage, x, heads.refine(x, boxes.detach(), index, LAYOUTS[group.stage], size))
                     for group, x, boxes in zip(everyone, content, references, strict=True)
                 ]
                 people, copies = everyone[0], everyone[1] if copies is not None else None
@@ -160,14 +158,14 @@ class Decoder(nn.Module):
 
     def _next_stage(
         self, people: People, copies: People | None, keypoints: Tensor | None, index: int, heads: Heads,
-        least_score: float,
+        picture_size: Tensor, least_score: float,
     ) -> tuple[People, People | None]:  # fmt: skip
         stage = people.stage + 1
         if stage == BODY_STAGE:
             people = self._select(people, heads, index - 1, least_score)
-        people = self._expand(people, stage, heads)
+        people = self._expand(people, stage, heads, picture_size)
         if copies is not None and keypoints is not None:
-            copies = self._expand(copies, stage, heads, keypoints if stage == BODY_STAGE else None)
+            copies = self._expand(copies, stage, heads, picture_size, keypoints if stage == BODY_STAGE else None)
         return people, copies
 
     def _select(self, queries: People, heads: Heads, layer: int, least_score: float) -> People:
@@ -187,7 +185,9 @@ class Decoder(nn.Module):
         )
         return People(queries.stage, content, references)
 
-    def _expand(self, people: People, stage: int, heads: Heads, keypoints: Tensor | None = None) -> People:
+    def _expand(
+        self, people: People, stage: int, heads: Heads, picture_size: Tensor, keypoints: Tensor | None = None
+    ) -> People:
         """The same people with the tokens of the next stage.
 
         Args:
@@ -200,14 +200,17 @@ class Decoder(nn.Module):
                 new = take(people.content, [old[slot.name]]), take(people.references, [old[slot.name]])
             else:
                 parent = old["body box" if slot.is_box else f"{slot.part.name} box"]
-                new = self._grow(take(people.content, [parent]), take(people.references, [parent]), slot, heads)
+                box = take(people.content, [parent]), take(people.references, [parent])
+                new = self._grow(*box, slot, heads, picture_size)
                 if keypoints is not None and slot.part is BODY:
                     new = new[0], torch.cat((keypoints.to(new[1].dtype), new[1][..., 2:]), dim=-1)
             content.append(new[0])
             references.append(new[1])
         return People(stage, torch.cat(content, dim=2), torch.cat(references, dim=2))
 
-    def _grow(self, content: Tensor, boxes: Tensor, slot: Slot, heads: Heads) -> tuple[Tensor, Tensor]:
+    def _grow(
+        self, content: Tensor, boxes: Tensor, slot: Slot, heads: Heads, picture_size: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Content and boxes of a new slot's tokens, from the token (B, P, 1, C) of the box they lie in."""
         part = slot.part
         if slot.is_box:
@@ -215,7 +218,6 @@ class Decoder(nn.Module):
         else:
             names = part.point_content, part.point_size, part.point_embed
         content = content + self.tables[names[0]].weight
-        delta = getattr(heads, names[2])[-1](content).to(boxes.dtype)
-        center = (inverse_sigmoid(boxes[..., :2]) + delta).sigmoid()
+        center = heads.place(names[2], content, boxes, picture_size)
         size = self.tables[names[1]].weight.sigmoid() * boxes[..., 2:]
         return content, torch.cat((center, size), dim=-1)

@@ -23,6 +23,8 @@ class Levels:
     strides: tuple[int, ...]
     padding: Tensor
     """(B, S) bool, True = padding."""
+    picture_size: Tensor
+    """(B, 2) unpadded width and height of the pictures in pixels."""
     valid_size: Tensor
     """(B, L, 2) unpadded width and height of each level."""
     valid_ratios: Tensor
@@ -50,6 +52,7 @@ def describe_levels(shapes: LevelShapes, strides: tuple[int, ...], padding_mask:
         shapes=shapes,
         strides=strides,
         padding=torch.cat([mask.flatten(1) for mask in masks], dim=1),
+        picture_size=valid_extent(padding_mask),
         valid_size=valid_size,
         valid_ratios=valid_size / whole_size,
         centers=torch.cat(centers, dim=1),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from aios_core.config import ModelConfig
+
+CANVAS_STEP = 32
+"""All strides divide it but the coarsest, of which half a place may be left over."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,17 @@ def framing(width: int, height: int, config: ModelConfig) -> Framing:
     if not config.letterbox:
         resized = resize_size(width, height, config.short_side, config.long_side)
         return Framing((width, height), resized, resized)
-    canvas = config.long_side, config.short_side
+    canvas = canvas_size(width / height, config.short_side * config.long_side)
     scale = min(canvas[0] / width, canvas[1] / height)
     resized = max(round(width * scale), 1), max(round(height * scale), 1)
     return Framing((width, height), resized, canvas)
+
+
+def canvas_size(shape: float, pixels: int) -> tuple[int, int]:
+    """(width, height) of the canvas for pictures of this width by height: multiples of CANVAS_STEP, about so many
+    pixels in all."""
+    height = math.sqrt(pixels / shape)
+    return tuple(max(round(side / CANVAS_STEP), 1) * CANVAS_STEP for side in (shape * height, height))
 
 
 def resize_size(width: int, height: int, short_side: int, long_side: int) -> tuple[int, int]:

@@ -14,7 +14,6 @@ from aios_core.config import AIOS, CaptureConfig, ModelConfig
 from aios_core.errors import AiosError, CheckpointError
 from aios_core.media import Footage, Frame
 from aios_core.model.aios import AiOS
-from aios_core.model.canvas import on_canvas
 from aios_core.model.checkpoint import load_checkpoint, model_of, weights_path
 from aios_core.model.framing import Framing, framing
 from aios_core.model.predictions import LayerPredictions, copied_to_cpu
@@ -91,7 +90,7 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
     trained = checkpoint.config or AIOS
     scale = config.scale * (FAST_SCALE if config.fast else 1)
     wanted = replace(trained, **{name: round(getattr(trained, name) * scale) for name in ("short_side", "long_side")})
-    model = model_of(on_canvas(checkpoint, wanted), wanted)
+    model = model_of(checkpoint, wanted)
     device = choose_device(config.device)
     means = None
     if model.config.hands_relative_to_mean:

@@ -1,61 +1,55 @@
-"""A network looks at another canvas than its own, and what it sees stays where it is in the picture."""
+"""A network looks at pictures of other sizes than its own, and what it sees stays where it is."""
 
+import json
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from aios_core.config import CaptureConfig
-from aios_core.model.canvas import HEADS, for_canvas, on_canvas
-from aios_core.model.checkpoint import load_checkpoint, save_weights
+from aios_core.model.checkpoint import config_from_json, save_weights
 from aios_core.model.parts import LAYOUTS
 from aios_core.pipeline.capture import iterate_people
-from tests.core.toy_model import TOY, replace, toy_model
+from tests.core.toy_model import pictures, toy_model
 
 PLAZA = Path(__file__).parents[2] / "examples" / "footage" / "plaza.mp4"
 
 
-def test_there_and_back_are_the_same_weights_and_nothing_else_changes():
-    weights = toy_model().state_dict()
-    there = for_canvas(weights, (96, 64), (144, 80))
-    changed = {name.split(".")[1] for name in weights if not torch.equal(weights[name], there[name])}
-    assert changed == HEADS
-    back = for_canvas(there, (144, 80), (96, 64))
-    for name, tensor in weights.items():
-        torch.testing.assert_close(back[name], tensor)
+def test_in_the_size_of_its_heads_canvas_a_network_says_what_one_without_it_says():
+    plain, own, other = (toy_model(heads_canvas=canvas) for canvas in (None, (96, 64), (192, 64)))
+    with torch.no_grad():
+        found = [model(*pictures()).final for model in (plain, own, other)]
+    for name, value in vars(found[0]).items():
+        torch.testing.assert_close(value, getattr(found[1], name), msg=name)
+    assert not torch.allclose(found[0].boxes, found[2].boxes)
 
 
-def test_small_moves_are_as_many_pixels_on_every_canvas():
-    model = toy_model()
-    wider = toy_model()
-    wider.load_state_dict(for_canvas(model.state_dict(), (96, 64), (192, 80)))
+@pytest.mark.parametrize("canvas", [(192, 80), (64, 96)])
+def test_small_moves_are_as_many_pixels_in_pictures_of_every_size(canvas):
+    heads = toy_model(heads_canvas=(96, 64)).heads
+    heads.bbox_embed[0].layers[-1].bias.data.mul_(0.01)
     tokens = 0.01 * torch.randn(1, 3, 1, 64, generator=torch.Generator().manual_seed(0))
-    for network in (model, wider):
-        network.heads.bbox_embed[0].layers[-1].bias.data.mul_(0.01)
     places = torch.tensor([[0.5, 0.5], [0.3, 0.6], [0.8, 0.4]])
     sizes = torch.tensor([0.2, 0.3]).expand(3, 2)
     moves = []
-    for network, canvas in ((model, (96, 64)), (wider, (192, 80))):
-        size = torch.tensor(canvas, dtype=torch.float32)
+    for size in (torch.tensor([[96.0, 64.0]]), torch.tensor([canvas], dtype=torch.float32)):
         boxes = torch.cat([places, sizes * torch.tensor([96.0, 64.0]) / size], -1)[None, :, None]
         with torch.no_grad():
-            moved = network.heads.refine(tokens, boxes, 0, LAYOUTS[0])
-        moves.append(((moved - boxes) * size.repeat(2))[..., :2])
+            moved = heads.refine(tokens, boxes, 0, LAYOUTS[0], size)
+        moves.append(((moved - boxes) * size.repeat(1, 2))[..., :2])
     torch.testing.assert_close(moves[0], moves[1], rtol=0.05, atol=1e-3)
     assert moves[0].abs().max() > 0.01
 
 
-def test_a_weights_file_is_put_on_the_canvas_of_a_configuration(tmp_path):
-    model = toy_model(letterbox=True)
-    checkpoint = load_checkpoint(save_weights(model, tmp_path / "toy.safetensors", fp16=True))
-    moved = on_canvas(checkpoint, replace(TOY, long_side=144, short_side=96, letterbox=True))
-    assert (moved.config.long_side, moved.config.short_side, moved.config.queries) == (144, 96, TOY.queries)
-    name = "transformer.enc_out_bbox_embed.layers.2.bias"
-    expected = checkpoint.state_dict[name].float()
-    expected = torch.cat([expected[:2] / 1.5, expected[2:] - np.log(1.5)])
-    torch.testing.assert_close(moved.state_dict[name].float(), expected)
+def test_weights_of_the_time_of_one_canvas_are_read_as_of_it(tmp_path):
+    path = save_weights(toy_model(letterbox=True, heads_canvas=(96, 64)), tmp_path / "toy.safetensors")
+    with safe_open(path, "pt") as file:
+        stored = json.loads(file.metadata()["config"])
+    assert stored.pop("heads_canvas") == [96, 64]
+    assert config_from_json(json.dumps(stored), path).heads_canvas == (96, 64)
 
 
 @pytest.mark.parametrize("scale", [0.6, 0.8])

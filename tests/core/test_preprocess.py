@@ -68,24 +68,33 @@ def test_the_strangest_pictures_come_through(config, shape):
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (720, 1280), (640, 480), (100, 99), (31, 2000)])
-def test_pictures_of_every_shape_lie_undistorted_in_the_middle_of_one_canvas(size):
+def test_pictures_of_every_shape_lie_undistorted_in_the_middle_of_a_canvas_of_their_shape(size):
     placed = framing(*size, OPEN)
     image = preprocess(np.full((size[1], size[0], 3), 255, np.uint8), OPEN)
-    assert image.shape == (3, 288, 480)
+    width, height = placed.canvas
+    assert image.shape == (3, height, width) and width % 32 == height % 32 == 0
+    assert 0.85 < width * height / (640 * 384) < 1.15, "all cost the same"
     rows, columns = np.nonzero(image[0].numpy() > 1)
     assert (columns.min(), rows.min()) == placed.corner
     assert (np.ptp(columns) + 1, np.ptp(rows) + 1) == placed.resized
     left, above = columns.min(), rows.min()
-    assert 0 <= 479 - columns.max() - left <= 1 and 0 <= 287 - rows.max() - above <= 1
-    assert (image == 0).sum() == 3 * (480 * 288 - len(rows)), "what is around it is the mean of all pictures"
-    assert max(placed.resized[0] / 480, placed.resized[1] / 288) == 1
-    wanted = np.array(size) * min(480 / size[0], 288 / size[1])
+    assert 0 <= width - 1 - columns.max() - left <= 1 and 0 <= height - 1 - rows.max() - above <= 1
+    assert (image == 0).sum() == 3 * (width * height - len(rows)), "what is around it is the mean of all pictures"
+    assert max(placed.resized[0] / width, placed.resized[1] / height) == 1
+    assert len(rows) / (width * height) > 0.85, "little of it is grey"
+    wanted = np.array(size) * min(width / size[0], height / size[1])
     assert np.abs(placed.resized - wanted).max() <= 0.5
 
 
 def test_a_bigger_canvas_shows_bigger_pictures():
-    double = replace(OPEN, short_side=576, long_side=960)
-    assert framing(1280, 720, double).resized == (960, 540)
+    double = replace(OPEN, short_side=2 * OPEN.short_side, long_side=2 * OPEN.long_side)
+    assert framing(1280, 720, OPEN).resized == (672, 378)
+    assert framing(1280, 720, double).resized == (1308, 736)
+
+
+def test_a_picture_turned_upright_lies_in_the_canvas_turned_upright():
+    lying, upright = framing(1280, 720, OPEN), framing(720, 1280, OPEN)
+    assert upright.canvas == lying.canvas[::-1] and upright.resized == lying.resized[::-1]
 
 
 def test_frames_in_a_batch_are_prepared_as_alone():
