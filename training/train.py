@@ -35,6 +35,7 @@ from training.data.humandata.mixture import Mixture, MixtureConfig
 from training.initial_weights import load_all, load_what_fits
 from training.logs import Averages, Log
 from training.open_recipe import OpenRecipe
+from training.memory import keep_freed_memory
 from training.paper.config import PAPER, PAPER_FINETUNE, PaperConfig
 from training.paper.recipe import PaperRecipe
 from training.processes import ALONE, Processes, processes
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train; the exit code."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     asked_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())
     with processes(options.device) as group:
