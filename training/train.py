@@ -34,8 +34,8 @@ from training.config import RunConfig, TrainConfig
 from training.data.humandata.mixture import Mixture, MixtureConfig
 from training.initial_weights import load_all, load_what_fits
 from training.logs import Averages, Log
-from training.open_recipe import OpenRecipe
 from training.memory import keep_freed_memory
+from training.open_recipe import OpenRecipe
 from training.paper.config import PAPER, PAPER_FINETUNE, PaperConfig
 from training.paper.recipe import PaperRecipe
 from training.processes import ALONE, Processes, processes

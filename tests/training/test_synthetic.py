@@ -23,6 +23,7 @@ from training.data.synthetic.objects import held_object, random_object
 from training.data.synthetic.people import dress, load_wardrobe
 from training.data.synthetic.posing import pelvis_height, pose_person
 from training.data.synthetic.scene import clutter, crowded_stand, looking, random_setting, render_empty, spectators
+from training.data.synthetic.still_life import flower, limb, still_life, vessel
 from training.data.synthetic.surroundings import filling, load_surroundings, view
 
 WIDTH, HEIGHT = 96, 72
@@ -222,6 +223,23 @@ def test_clutter_is_sharp_where_the_view_of_a_small_panorama_is_blurred(stock):
     assert sharpness[0] > 1.5 * sharpness[1]
     tiny = replace(stock.surroundings, panoramas=[noise[:20, :30]])
     assert clutter(replace(stock, surroundings=tiny), WIDTH, HEIGHT, rng).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize("shape", [vessel, flower, limb])
+def test_things_of_a_still_life_are_whole_and_about_as_large_as_the_unit_ball(shape):
+    for seed in range(20):
+        points, faces, uv = shape(np.random.default_rng(seed))
+        assert np.isfinite(points).all() and 0.3 < np.abs(points).max() < 3
+        assert len(points) == len(uv) and faces.min() == 0 and faces.max() < len(points)
+
+
+def test_a_still_life_hides_much_of_its_surroundings(stock):
+    rng = np.random.default_rng(0)
+    camera = SceneCamera(80.0, looking(0, 0, 0), np.array([0, 1.0, 0]))
+    setting = replace(random_setting(stock, WIDTH, HEIGHT, rng), panorama=np.zeros((4, 4, 3), np.uint8), is_flat=True)
+    things = stock.wardrobe.patterns, stock.wardrobe.mips
+    hidden = [(still_life(*things, camera, setting, WIDTH, HEIGHT, rng) > 0.01).any(-1).mean() for _ in range(20)]
+    assert 0.1 < np.mean(hidden) < 0.8 and np.ptp(hidden) > 0.3, hidden
 
 
 def test_a_crowd_stands_close_and_ends_where_the_ground_begins():

@@ -12,7 +12,7 @@ from training.data.synthetic.people import vertex_normals
 from training.data.synthetic.posing import Posed
 
 
-def _grid(rows: int, columns: int) -> np.ndarray:
+def grid(rows: int, columns: int) -> np.ndarray:
     """(2*rows*columns, 3) triangles of a grid of (rows + 1) * (columns + 1) points."""
     corner = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)).ravel()
     below = corner + columns + 1
@@ -31,12 +31,12 @@ def _ellipsoid(rows: int = 10, columns: int = 16) -> tuple[np.ndarray, np.ndarra
     v, u = (a.ravel() for a in np.meshgrid(np.linspace(0, 1, rows + 1), np.linspace(0, 1, columns + 1), indexing="ij"))
     around, down = 2 * np.pi * u, np.pi * v
     points = np.stack([np.sin(down) * np.cos(around), np.cos(down), np.sin(down) * np.sin(around)], -1)
-    return points, _grid(rows, columns), np.stack([u, v], -1)
+    return points, grid(rows, columns), np.stack([u, v], -1)
 
 
 def _panel() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     uv = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32)
-    return np.insert(uv * 2 - 1, 2, 0, 1), _grid(1, 1), uv
+    return np.insert(uv * 2 - 1, 2, 0, 1), grid(1, 1), uv
 
 
 SHAPES = (_box(), _ellipsoid(), _panel())
@@ -75,13 +75,18 @@ def _thing(
     place: np.ndarray, size: np.ndarray, rotation: np.ndarray, textures: Sequence[int], rng: np.random.Generator
 ) -> Mesh:
     points, faces, uv = SHAPES[rng.integers(len(SHAPES))]
-    placed = (points * size @ rotation.T + place).astype(np.float32)
-    count = len(faces)
+    placed = points * size @ rotation.T + place
+    return textured(placed, faces, uv, rng.choice(textures), rng.uniform(0.2, 1.1, 3))
+
+
+def textured(points: np.ndarray, faces: np.ndarray, uv: np.ndarray, texture: int, gain: np.ndarray) -> Mesh:
+    """A mesh of points (N, 3), camera space, and triangles (F, 3) with one texture, at uv (N, 2), and a colour gain."""
+    points, count = points.astype(np.float32), len(faces)
     return Mesh(
-        points=placed,
-        normals=vertex_normals(placed, faces),
+        points=points,
+        normals=vertex_normals(points, faces),
         faces=faces.astype(np.int32),
         face_uv=np.ascontiguousarray(uv[faces], np.float32),
-        face_texture=np.full(count, rng.choice(textures), np.int32),
-        face_gain=np.broadcast_to(rng.uniform(0.2, 1.1, 3), (count, 3)).astype(np.float32),
+        face_texture=np.full(count, texture, np.int32),
+        face_gain=np.broadcast_to(gain, (count, 3)).astype(np.float32),
     )

@@ -17,12 +17,15 @@ from training.data.synthetic.motion import Motion, sample_pose
 from training.data.synthetic.objects import held_object, random_object
 from training.data.synthetic.people import Person, Wardrobe
 from training.data.synthetic.posing import Posed, pelvis_height, pose_person
+from training.data.synthetic.still_life import still_life
 from training.data.synthetic.surroundings import Surroundings, brightest_direction, filling, goes_all_around, view
 
 PATTERN_SHARE, CLUTTER_SHARE, CROWD_SHARE = 0.1, 0.4, 0.2
 """Shares of the pictures with a pattern, with clutter and with a crowd behind the people, instead of surroundings seen
 through the camera. Those are blurred where panoramas are small, and of them alone a network learns that whatever is
 sharp is a person."""
+STILL_LIFE_SHARE = 0.4
+"""Of the pictures without people."""
 HOLDING_SHARE = 0.2
 """Share of the people who have something in a hand."""
 
@@ -90,7 +93,13 @@ def compose(stock: Stock, width: int, height: int, rng: np.random.Generator, cas
 
 def render_empty(stock: Stock, width: int, height: int, rng: np.random.Generator) -> Sample:
     """A picture without people, much cheaper than a scene: surroundings seen at any angle, with cuttings of other
-    surroundings and patterns stuck on, some as tall and narrow as people are."""
+    surroundings and patterns stuck on, some as tall and narrow as people are; or a still life."""
+    if rng.random() < STILL_LIFE_SHARE:
+        focal = height / 2 / np.tan(np.radians(rng.uniform(22, 62)) / 2)
+        rotation = looking(rng.uniform(-np.pi, np.pi), rng.normal(-0.2, 0.3), rng.normal(0, 0.1))
+        camera, setting = SceneCamera(focal, rotation, np.array([0, 1.0, 0])), random_setting(stock, width, height, rng)
+        picture = still_life(stock.wardrobe.patterns, stock.wardrobe.mips, camera, setting, width, height, rng)
+        return without_people(develop(picture, rng), float(focal))
     focal, picture = width, _clutter_or_crowd(stock, width, height, rng.random(), rng)
     if picture is None:
         focal = width / 2 / np.tan(np.radians(rng.uniform(45, 110)) / 2)

@@ -1,0 +1,129 @@
+"""Things seen near and nobody with them: vessels, fruit, flowers, boxes, before surroundings that are out of focus.
+
+Large round bodies in the colours of skin are what photographs without people are full of, and renders were not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from aios_core.geometry.rotations import axis_angle_to_rotmat
+from training.data.synthetic.drawing import Mesh, SceneCamera, Setting, draw
+from training.data.synthetic.objects import SHAPES, grid, textured
+from training.data.synthetic.surroundings import filling, view
+
+MOST_THINGS = 12
+DEPTHS = 0.4, 1.2
+"""Metres."""
+SIZES = 0.12, 0.7
+"""Of a thing, in heights of the picture."""
+SKIN_GAINS = np.array([[1.0, 0.78, 0.65], [0.8, 0.55, 0.42], [0.45, 0.3, 0.22]])
+SKIN_SHARE = 0.35
+"""Of the things: with the colours of skin on what is nearly white."""
+BLURRED_SHARE = 0.6
+
+Shape = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Points (N, 3) about as large as the unit ball, triangles (F, 3), texture coordinates (N, 2)."""
+
+
+def still_life(
+    textures: Sequence[int], mips: tuple[np.ndarray, ...], camera: SceneCamera, setting: Setting, width: int,
+    height: int, rng: np.random.Generator,
+) -> np.ndarray:  # fmt: skip
+    """(H, W, 3) float32 linear light: some things strewn over or heaped in the picture."""
+    half_view = np.array([width, height]) / 2 / camera.focal_px
+    count, spread = int(rng.integers(1, MOST_THINGS + 1)), rng.uniform(0.2, 1.0)
+    middle = rng.uniform(-0.5, 0.5, 2)
+    kinds = [vessel, flower, limb, *(lambda _, shape=shape: shape for shape in SHAPES)]
+    kind = kinds[rng.integers(len(kinds))] if rng.random() < 0.4 else None  # several of a kind, or of all
+    meshes = []
+    for _ in range(count):
+        shape = (kind or kinds[rng.integers(len(kinds))])(rng)
+        depth = rng.uniform(*DEPTHS)
+        at = (middle + spread * rng.uniform(-1, 1, 2)) * half_view * depth
+        size = np.exp(rng.uniform(*np.log(SIZES))) * half_view[1] * depth * np.exp(rng.normal(0, 0.25, 3))
+        meshes.append(_placed(shape, np.array([*at, depth]), size, textures, rng))
+    return draw(meshes, mips, camera, _out_of_focus(camera, setting, width, height, rng), width, height).picture
+
+
+def vessel(rng: np.random.Generator, rows: int = 16, columns: int = 28) -> Shape:
+    """A surface of revolution: a cup, a vase, a plate, a pear."""
+    t = np.linspace(0, 1, rows + 1)
+    waves = sum(rng.normal(0, 0.25 / k) * np.sin(k * np.pi * t + rng.uniform(0, np.pi)) for k in (1, 2, 3))
+    radius = np.clip(rng.uniform(0.35, 0.8) + waves, 0.05, 1.1)
+    radius[0] = 0.0  # the bottom; the top is closed half of the time
+    radius[-1] *= rng.random() < 0.5
+    around = np.linspace(0, 2 * np.pi, columns + 1)
+    flat = rng.uniform(0.15, 1.0)
+    points = np.stack(
+        [radius[:, None] * np.cos(around), np.repeat((1 - 2 * t)[:, None] * flat, columns + 1, 1),
+         radius[:, None] * np.sin(around)], -1
+    )  # fmt: skip
+    uv = np.stack(np.meshgrid(around / (2 * np.pi), t), -1)
+    return points.reshape(-1, 3), grid(rows, columns), uv.reshape(-1, 2)
+
+
+def flower(rng: np.random.Generator, rows: int = 6, columns: int = 5) -> Shape:
+    """Rings of curved petals that open towards the camera, or hang from a stem: a rose, a daisy, a head of cabbage."""
+    rings, each = int(rng.integers(1, 5)), int(rng.integers(4, 11))
+    along, across = np.linspace(0, 1, rows + 1)[:, None], np.linspace(-1, 1, columns + 1)[None]
+    width, cup = rng.uniform(0.15, 0.6), rng.uniform(0.0, 0.4)
+    points, faces, uv = [], [], []
+    for ring in range(rings):
+        length, open_by = rng.uniform(0.7, 1.0) * (0.4 + 0.6 * (ring + 1) / rings), rng.uniform(0.2, 1.4)
+        for k in range(each):
+            side = width * length * np.sin(np.pi * np.clip(0.08 + 0.9 * along, 0, 1)) * across
+            bend = open_by + rng.normal(0, 0.1) + 0.9 * along
+            out, up = length * along * np.sin(bend), length * along * np.cos(bend) + cup * side**2 / length
+            petal = np.stack(np.broadcast_arrays(side, -up, out), -1).reshape(-1, 3)
+            turn = 2 * np.pi * (k + 0.5 * ring) / each + rng.normal(0, 0.1)
+            faces.append(grid(rows, columns) + sum(len(p) for p in points))
+            points.append(petal @ axis_angle_to_rotmat(np.array([0, turn, 0.0])).T)
+            uv.append(np.stack(np.broadcast_arrays((across + 1) / 2, along), -1).reshape(-1, 2))
+    return np.concatenate(points), np.concatenate(faces), np.concatenate(uv)
+
+
+def limb(rng: np.random.Generator, rows: int = 14, columns: int = 12) -> Shape:
+    """A bent rod of changing thickness: a branch, a handle, a banana, a cable."""
+    t = np.linspace(0, 1, rows + 1)
+    turns = np.cumsum(rng.normal(0, 0.12, (rows + 1, 2)) + rng.normal(0, 0.12, 2), 0)
+    ways = np.stack([np.sin(turns[:, 0]), np.cos(turns[:, 0]) * np.cos(turns[:, 1]), np.sin(turns[:, 1])], -1)
+    line = np.cumsum(ways, 0) * 2 / rows
+    line -= line.mean(0)
+    radius = rng.uniform(0.05, 0.3) * (1 + 0.4 * np.sin(np.pi * rng.uniform(0.5, 3) * t + rng.uniform(0, 6)))
+    radius[[0, -1]] *= 0.2
+    around = np.linspace(0, 2 * np.pi, columns + 1)
+    ring = np.stack([np.cos(around), 0 * around, np.sin(around)], -1)
+    points = line[:, None] + radius[:, None, None] * ring
+    uv = np.stack(np.meshgrid(around / (2 * np.pi), t), -1)
+    return points.reshape(-1, 3), grid(rows, columns), uv.reshape(-1, 2)
+
+
+def _placed(
+    shape: Shape, place: np.ndarray, size: np.ndarray, textures: Sequence[int], rng: np.random.Generator
+) -> Mesh:
+    """A shape at a place, turned at random, with a piece of a texture, large or as good as one colour."""
+    points, faces, uv = shape
+    rotation = axis_angle_to_rotmat(rng.normal(0, 0.9, 3))
+    piece = np.exp(rng.uniform(np.log(0.01), 0))
+    uv = rng.random(2) * (1 - piece) + piece * uv
+    gain = rng.uniform(0.2, 1.3, 3)
+    if rng.random() < SKIN_SHARE:
+        gain = SKIN_GAINS[rng.integers(len(SKIN_GAINS))] * rng.uniform(0.8, 1.5)
+    return textured((points * size) @ rotation.T + place, faces, uv, int(rng.choice(textures)), gain)
+
+
+def _out_of_focus(camera: SceneCamera, setting: Setting, width: int, height: int, rng: np.random.Generator) -> Setting:
+    """The setting with its background as it is seen, blurred more often than not."""
+    if setting.is_flat:
+        seen = filling(setting.panorama, width, height)
+    else:
+        turn = setting.panorama_from_world @ camera.camera_from_world.T
+        seen = view(setting.panorama, width, height, camera.focal_px, turn)
+    if rng.random() < BLURRED_SHARE:
+        seen = cv2.GaussianBlur(seen, (0, 0), float(np.exp(rng.uniform(np.log(1), np.log(width / 16)))))
+    return replace(setting, panorama=seen, is_flat=True)
