@@ -68,9 +68,9 @@ class ModelConfig:
     letterbox: bool = False
     """Pictures are fitted, with grey bars, into canvases of about their shape and about short_side times long_side
     pixels, whose sides the strides divide: a network that knows no padding."""
-    heads_canvas: tuple[int, int] | None = None
-    """(width, height) of the pictures in whose shares heads give steps; in others a step is as many pixels, not as
-    large a share (`model/canvas.py`). None = shares of whatever picture it is."""
+    canvas: tuple[int, int] | None = None
+    """(width, height) of pictures in whose shares the network measures places and sizes in all pictures, so that they
+    are as many pixels everywhere (`model/canvas.py`). None = in shares of the picture at hand."""
 
     @property
     def levels(self) -> int:
@@ -90,10 +90,10 @@ OPEN = ModelConfig(
     backbone=BackboneConfig(
         block="basic", depths=(2, 2, 2, 2), widths=(32, 64, 128, 256), stem_width=32, frozen_norm=False
     ),
-    hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=1,
-    whole_body_layers=1, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
-    classes=1, body_family="open", hands_relative_to_mean=False, short_side=384, long_side=640, antialias=True,
-    letterbox=True, heads_canvas=(640, 384),
+    hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=2,
+    whole_body_layers=2, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
+    classes=1, body_family="open", hands_relative_to_mean=False, short_side=288, long_side=480, antialias=True,
+    letterbox=True, canvas=(480, 288),
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""
 

@@ -22,9 +22,9 @@ def load_all(network: AiOS, path: Path) -> None:
     Raises:
         CheckpointError: the file cannot be read, or does not fit in full.
     """
-    checkpoint, own = load_checkpoint(path), network.config.heads_canvas
-    if checkpoint.config is not None and checkpoint.config.heads_canvas != own:
-        raise CheckpointError(f"The heads in {path} are for pictures of {checkpoint.config.heads_canvas}, not {own}.")
+    checkpoint, own = load_checkpoint(path), network.config.canvas
+    if checkpoint.config is not None and checkpoint.config.canvas != own:
+        raise CheckpointError(f"The network in {path} measures on a canvas of {checkpoint.config.canvas}, not {own}.")
     classes = network.config.classes
     tensors = {
         name: tensor[-classes:] if "class_embed" in name else tensor for name, tensor in checkpoint.state_dict.items()

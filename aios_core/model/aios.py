@@ -93,7 +93,7 @@ class AiOS(nn.Module):
         # The norms and everything behind them work in the picture's precision, also under autocast.
         projected = [norm(conv(x).to(images.dtype)) for (conv, norm), x in zip(self.input_proj, sources, strict=True)]
         shapes = tuple(tuple(x.shape[-2:]) for x in projected)
-        levels = describe_levels(shapes, (*strides, 2 * strides[-1]), padding_mask, self.config.hidden_dim)
+        levels = describe_levels(shapes, (*strides, 2 * strides[-1]), padding_mask, self.config)
         return torch.cat([x.flatten(2).transpose(1, 2) for x in projected], dim=1), levels
 
     def _level_embedding(self, levels: Levels) -> Tensor:

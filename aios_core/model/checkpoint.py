@@ -297,8 +297,8 @@ def config_from_json(text: str, source: str | os.PathLike) -> ModelConfig:
         backbone = values.pop("backbone", {})
         _check_fields(BackboneConfig, backbone, source)
         _check_fields(ModelConfig, values, source)
-        if values.get("letterbox") and not values.get("heads_canvas"):  # written when there was one canvas
-            values["heads_canvas"] = (values["long_side"], values["short_side"])
+        if values.get("letterbox") and not values.get("canvas"):  # written when there was one canvas
+            values["canvas"] = (values["long_side"], values["short_side"])
     except (ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{source}: the model's configuration is not readable ({error}).") from error
     return ModelConfig(backbone=BackboneConfig(**_tuples(backbone)), **_tuples(values))

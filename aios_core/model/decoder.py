@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
 from aios_core.model.attention import DeformableAttention, PersonAttention, by_slot, relu, take
+from aios_core.model.canvas import Canvas
 from aios_core.model.encoder import Levels
 from aios_core.model.heads import MLP, Heads
 from aios_core.model.parts import BODY, BODY_STAGE, LAYOUTS, PARTS, Slot
@@ -131,21 +132,21 @@ class Decoder(nn.Module):
             keypoints: (B, M, 17, 2) places of the copies' joints; None leaves the copies boxes throughout.
             least_score: queries that score less after the box stage are not made people (see `_select`).
         """
-        predictions, copy_predictions, size = [], [], levels.picture_size
+        predictions, copy_predictions, canvas = [], [], levels.canvas
         last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
             if index in heads.starts[1:]:
-                people, copies = self._next_stage(people, copies, keypoints, index, heads, size, least_score)
+                people, copies = self._next_stage(people, copies, keypoints, index, heads, canvas, least_score)
             everyone = [people] if copies is None else [people, copies]
             references = [group.places() for group in everyone]
             position = [self._position(boxes, levels) for boxes in references]
             content = layer([group.content for group in everyone], position, references, same_group, memory, levels)
             if all_layers or index == last:
                 for group, x, found in zip(everyone, content, (predictions, copy_predictions), strict=False):
-                    found.append(heads.predict(self.norm(x), group.references, index, size))
+                    found.append(heads.predict(self.norm(x), group.references, index, canvas))
             if index < last:
                 everyone = [
-                    People(group.stage, x, heads.refine(x, boxes.detach(), index, LAYOUTS[group.stage], size))
+                    People(group.stage, x, heads.refine(x, boxes.detach(), index, LAYOUTS[group.stage], canvas))
                     for group, x, boxes in zip(everyone, content, references, strict=True)
                 ]
                 people, copies = everyone[0], everyone[1] if copies is not None else None
@@ -153,19 +154,20 @@ class Decoder(nn.Module):
 
     def _position(self, references: Tensor, levels: Levels) -> Tensor:
         """(B, P, T, C) from the sine encoding of the boxes as fractions of the padded first level."""
-        boxes = references * levels.valid_ratios[:, 0].repeat(1, 2)[:, None, None].to(references.dtype)
+        ratios = levels.valid_ratios[:, 0] * levels.canvas.shares
+        boxes = references * ratios.repeat(1, 2)[:, None, None].to(references.dtype)
         return self.ref_point_head(box_position(boxes, self.norm.weight.numel()).to(boxes.dtype))
 
     def _next_stage(
         self, people: People, copies: People | None, keypoints: Tensor | None, index: int, heads: Heads,
-        picture_size: Tensor, least_score: float,
+        canvas: Canvas, least_score: float,
     ) -> tuple[People, People | None]:  # fmt: skip
         stage = people.stage + 1
         if stage == BODY_STAGE:
             people = self._select(people, heads, index - 1, least_score)
-        people = self._expand(people, stage, heads, picture_size)
+        people = self._expand(people, stage, heads, canvas)
         if copies is not None and keypoints is not None:
-            copies = self._expand(copies, stage, heads, picture_size, keypoints if stage == BODY_STAGE else None)
+            copies = self._expand(copies, stage, heads, canvas, keypoints if stage == BODY_STAGE else None)
         return people, copies
 
     def _select(self, queries: People, heads: Heads, layer: int, least_score: float) -> People:
@@ -186,7 +188,7 @@ class Decoder(nn.Module):
         return People(queries.stage, content, references)
 
     def _expand(
-        self, people: People, stage: int, heads: Heads, picture_size: Tensor, keypoints: Tensor | None = None
+        self, people: People, stage: int, heads: Heads, canvas: Canvas, keypoints: Tensor | None = None
     ) -> People:
         """The same people with the tokens of the next stage.
 
@@ -201,16 +203,14 @@ class Decoder(nn.Module):
             else:
                 parent = old["body box" if slot.is_box else f"{slot.part.name} box"]
                 box = take(people.content, [parent]), take(people.references, [parent])
-                new = self._grow(*box, slot, heads, picture_size)
+                new = self._grow(*box, slot, heads, canvas)
                 if keypoints is not None and slot.part is BODY:
                     new = new[0], torch.cat((keypoints.to(new[1].dtype), new[1][..., 2:]), dim=-1)
             content.append(new[0])
             references.append(new[1])
         return People(stage, torch.cat(content, dim=2), torch.cat(references, dim=2))
 
-    def _grow(
-        self, content: Tensor, boxes: Tensor, slot: Slot, heads: Heads, picture_size: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _grow(self, content: Tensor, boxes: Tensor, slot: Slot, heads: Heads, canvas: Canvas) -> tuple[Tensor, Tensor]:
         """Content and boxes of a new slot's tokens, from the token (B, P, 1, C) of the box they lie in."""
         part = slot.part
         if slot.is_box:
@@ -218,6 +218,6 @@ class Decoder(nn.Module):
         else:
             names = part.point_content, part.point_size, part.point_embed
         content = content + self.tables[names[0]].weight
-        center = heads.place(names[2], content, boxes, picture_size)
+        center = heads.place(names[2], content, boxes, canvas)
         size = self.tables[names[1]].weight.sigmoid() * boxes[..., 2:]
         return content, torch.cat((center, size), dim=-1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
 from aios_core.model.attention import DeformableAttention, relu
+from aios_core.model.canvas import Canvas, canvas_of
 from aios_core.model.pieces import in_pieces
 from aios_core.model.position import image_position, pixel_centers, resize_mask, valid_extent
 from aios_core.model.sampling import LevelShapes
@@ -23,8 +24,7 @@ class Levels:
     strides: tuple[int, ...]
     padding: Tensor
     """(B, S) bool, True = padding."""
-    picture_size: Tensor
-    """(B, 2) unpadded width and height of the pictures in pixels."""
+    canvas: Canvas
     valid_size: Tensor
     """(B, L, 2) unpadded width and height of each level."""
     valid_ratios: Tensor
@@ -40,8 +40,9 @@ class Levels:
         return [height * width for height, width in self.shapes]
 
 
-def describe_levels(shapes: LevelShapes, strides: tuple[int, ...], padding_mask: Tensor, hidden_dim: int) -> Levels:
+def describe_levels(shapes: LevelShapes, strides: tuple[int, ...], padding_mask: Tensor, config: ModelConfig) -> Levels:
     """The Levels of feature maps of these shapes, for pictures with padding_mask (B, H, W)."""
+    canvas = canvas_of(padding_mask, config)
     masks = [resize_mask(padding_mask, *shape) for shape in shapes]
     valid_size = torch.stack([valid_extent(mask) for mask in masks], dim=1)
     whole_size = torch.stack([valid_extent(torch.zeros_like(mask)) for mask in masks], dim=1)
@@ -52,11 +53,13 @@ def describe_levels(shapes: LevelShapes, strides: tuple[int, ...], padding_mask:
         shapes=shapes,
         strides=strides,
         padding=torch.cat([mask.flatten(1) for mask in masks], dim=1),
-        picture_size=valid_extent(padding_mask),
+        canvas=canvas,
         valid_size=valid_size,
         valid_ratios=valid_size / whole_size,
         centers=torch.cat(centers, dim=1),
-        position=torch.cat([image_position(mask, hidden_dim).flatten(1, 2) for mask in masks], dim=1),
+        position=torch.cat(
+            [image_position(mask, config.hidden_dim, canvas.shares).flatten(1, 2) for mask in masks], dim=1
+        ),
     )
 
 

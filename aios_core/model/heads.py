@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from aios_core.config import ModelConfig
 from aios_core.geometry.rotations_torch import rot6d_to_rotmat
 from aios_core.model.attention import by_slot, relu, take
-from aios_core.model.canvas import step_factors
+from aios_core.model.canvas import Canvas
 from aios_core.model.parts import BODY, LAYOUTS, PARTS, REGRESSORS, Regressor, Slot
 from aios_core.model.position import inverse_sigmoid
 from aios_core.model.predictions import LayerPredictions
@@ -125,25 +125,24 @@ class Heads(nn.Module):
         references: Tensor,
         layer: int,
         slots: tuple[Slot, ...],
-        picture_size: Tensor,
+        canvas: Canvas,
         point_sizes: bool = True,
     ) -> Tensor:
         """Moved boxes (B, P, T, 4) of tokens (B, P, T, C): sigmoid(head(token) + logit(reference)).
 
         Args:
-            picture_size: (B, 2) unpadded width and height in pixels.
             point_sizes: False leaves the sizes of points as they are.
         """
         tokens, references = by_slot(tokens), by_slot(references)
-        steps = step_factors(picture_size, self.config)
+        shares = canvas.shares[:, None, None]
         moved = [
-            self._refine_slot(tokens[slot.name], references[slot.name], layer, slot, steps, point_sizes)
+            self._refine_slot(tokens[slot.name], references[slot.name], layer, slot, shares, point_sizes)
             for slot in slots
         ]
         return torch.cat(moved, dim=-2)
 
     def _refine_slot(
-        self, tokens: Tensor, references: Tensor, layer: int, slot: Slot, steps: Tensor, point_sizes: bool
+        self, tokens: Tensor, references: Tensor, layer: int, slot: Slot, shares: Tensor, point_sizes: bool
     ) -> Tensor:
         part = slot.part
         logits = inverse_sigmoid(references)
@@ -153,9 +152,9 @@ class Heads(nn.Module):
             if part.box_size_embed is not None:
                 delta = torch.cat((delta, getattr(self, part.box_size_embed)[index](tokens)), dim=-1)
             delta = delta.to(logits.dtype)
-            return (logits + torch.cat((delta[..., :2] * steps, delta[..., 2:]), dim=-1)).sigmoid()
+            return (logits + torch.cat((delta[..., :2] / shares, delta[..., 2:]), dim=-1)).sigmoid()
         index = layer - self.starts[part.points_stage]
-        step = getattr(self, part.point_embed)[index](tokens).to(logits.dtype) * steps
+        step = getattr(self, part.point_embed)[index](tokens).to(logits.dtype) / shares
         center = (logits[..., :2] + step).sigmoid()
         size = references[..., 2:]
         if point_sizes:
@@ -163,21 +162,20 @@ class Heads(nn.Module):
             size = (logits[..., 2:] + delta.to(logits.dtype)).sigmoid()
         return torch.cat((center, size), dim=-1)
 
-    def place(self, name: str, tokens: Tensor, boxes: Tensor, picture_size: Tensor) -> Tensor:
+    def place(self, name: str, tokens: Tensor, boxes: Tensor, canvas: Canvas) -> Tensor:
         """Centres (B, P, N, 2) of new tokens (B, P, N, C) by the head `name`, from the boxes (B, P, 1, 4) they are
-        of, in pictures of `picture_size` (B, 2)."""
-        step = getattr(self, name)[-1](tokens).to(boxes.dtype) * step_factors(picture_size, self.config)
+        of."""
+        step = getattr(self, name)[-1](tokens).to(boxes.dtype) / canvas.shares[:, None, None]
         return (inverse_sigmoid(boxes[..., :2]) + step).sigmoid()
 
-    def predict(self, tokens: Tensor, references: Tensor, layer: int, picture_size: Tensor) -> LayerPredictions:
+    def predict(self, tokens: Tensor, references: Tensor, layer: int, canvas: Canvas) -> LayerPredictions:
         """What the layer predicts from its normed tokens and the references that went into it.
 
         Args:
             tokens: (B, P, T, C); references: (B, P, T, 4).
-            picture_size: (B, 2) unpadded width and height in pixels.
         """
         slots = next(layout for layout in LAYOUTS if layout[-1].stop == tokens.shape[2])
-        moved = self.refine(tokens, references, layer, slots, picture_size, point_sizes=False)
+        moved = self.refine(tokens, references, layer, slots, canvas, point_sizes=False)
         fields, pieces = {}, by_slot(moved)
         for slot in slots:
             boxes = pieces[slot.name]
@@ -188,7 +186,7 @@ class Heads(nn.Module):
         if len(slots) == 1:
             return predictions
         return replace(
-            predictions, person_tokens=tokens[:, :, 0], **self._regress(tokens, layer, predictions.boxes, picture_size)
+            predictions, person_tokens=tokens[:, :, 0], **self._regress(tokens, layer, predictions.boxes, canvas.size)
         )
 
     def _regress(self, tokens: Tensor, layer: int, boxes: Tensor, picture_size: Tensor) -> dict[str, Tensor]:

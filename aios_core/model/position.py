@@ -18,16 +18,18 @@ def sine_features(values: Tensor, count: int, temperature: float) -> Tensor:
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)
 
 
-def image_position(padding_mask: Tensor, dim: int) -> Tensor:
+def image_position(padding_mask: Tensor, dim: int, end: Tensor) -> Tensor:
     """(B, H, W, dim) encoding of every place of a level: dim/2 features of y, then dim/2 of x.
 
     Args:
-        padding_mask: (B, H, W) bool, True = padding; coordinates count unpadded places and end at 2 pi.
+        padding_mask: (B, H, W) bool, True = padding; coordinates count unpadded places.
+        end: (B, 2) where x and y end, in 2 pi.
     """
     valid = (~padding_mask).float()
     y, x = valid.cumsum(1), valid.cumsum(2)
-    y = y / (y[:, -1:, :] + 1e-6) * (2 * math.pi)
-    x = x / (x[:, :, -1:] + 1e-6) * (2 * math.pi)
+    right, below = (2 * math.pi * end).unbind(-1)
+    y = y / (y[:, -1:, :] + 1e-6) * below[:, None, None]
+    x = x / (x[:, :, -1:] + 1e-6) * right[:, None, None]
     return torch.cat([sine_features(v, dim // 2, IMAGE_TEMPERATURE) for v in (y, x)], dim=-1)
 
 

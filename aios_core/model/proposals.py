@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
-from aios_core.model.canvas import step_factors
 from aios_core.model.encoder import Levels
 from aios_core.model.heads import MLP, class_head
 from aios_core.model.predictions import EncoderPredictions, Proposals
@@ -50,7 +49,7 @@ class ProposalHead(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         dim = config.hidden_dim
-        self.config = config
+        self.queries = config.queries
         self.enc_output = nn.Linear(dim, dim)
         self.enc_output_norm = nn.LayerNorm(dim)
         self.enc_out_class_embed = class_head(config)
@@ -61,10 +60,10 @@ class ProposalHead(nn.Module):
         """The best `queries` tokens (fewer if there are fewer), with boxes at all tokens only if wanted."""
         anchors, valid = anchor_logits(levels)
         anchors = anchors.to(memory.dtype)
-        steps = step_factors(levels.picture_size, self.config)[:, 0].to(memory.dtype)
+        shares = levels.canvas.shares[:, None].to(memory.dtype)
         tokens = self.enc_output_norm(self.enc_output(memory.masked_fill(~valid, 0)).to(memory.dtype))
         logits = self.enc_out_class_embed(tokens).to(memory.dtype)
-        count = min(self.config.queries, tokens.shape[1])
+        count = min(self.queries, tokens.shape[1])
         chosen = logits.detach().amax(-1).topk(count, dim=1).indices[..., None]
 
         def select(x: Tensor) -> Tensor:
@@ -72,14 +71,14 @@ class ProposalHead(nn.Module):
 
         encoder = None
         if all_tokens:
-            boxes = self._boxes(tokens, anchors, steps)
+            boxes = self._boxes(tokens, anchors, shares)
             encoder = EncoderPredictions(logits, boxes, memory, levels.shapes, valid[..., 0])
             proposals = Proposals(select(logits), select(boxes))
         else:
-            proposals = Proposals(select(logits), self._boxes(select(tokens), select(anchors), steps))
+            proposals = Proposals(select(logits), self._boxes(select(tokens), select(anchors), shares))
         return Selection(select(tokens).detach(), proposals.boxes.detach(), proposals, encoder)
 
-    def _boxes(self, tokens: Tensor, anchors: Tensor, steps: Tensor) -> Tensor:
+    def _boxes(self, tokens: Tensor, anchors: Tensor, shares: Tensor) -> Tensor:
         delta = self.enc_out_bbox_embed(tokens).to(anchors.dtype)
-        delta = torch.cat((delta[..., :2] * steps, delta[..., 2:] + steps.log()), dim=-1)
+        delta = torch.cat((delta[..., :2] / shares, delta[..., 2:] - shares.log()), dim=-1)
         return (delta + anchors).sigmoid()

@@ -103,8 +103,8 @@ def test_a_picture_does_not_notice_the_others_in_its_batch():
 def test_places_are_fractions_of_the_picture_without_its_padding():
     _, mask = pictures(batch=1, height=128, width=128)
     padded_mask = torch.nn.functional.pad(mask, (0, 64, 0, 32), value=True)
-    padded = describe_levels(((20, 24), (5, 6)), (8, 32), padded_mask, 32)
-    plain = describe_levels(((16, 16), (4, 4)), (8, 32), mask, 32)
+    padded = describe_levels(((20, 24), (5, 6)), (8, 32), padded_mask, TOY)
+    plain = describe_levels(((16, 16), (4, 4)), (8, 32), mask, TOY)
     assert (~padded.padding).sum() == 16 * 16 + 4 * 4
     torch.testing.assert_close(padded.centers[~padded.padding], plain.centers[0])
     torch.testing.assert_close(padded.position[~padded.padding], plain.position[0])

@@ -86,12 +86,12 @@ def test_people_are_those_over_the_threshold_best_first_in_pixels():
 
 def test_people_on_a_canvas_are_put_where_they_are_in_the_picture():
     placed = framing(1280, 720, OPEN)
-    assert placed.resized == (672, 378) and placed.canvas == (672, 384)
+    assert placed.resized == (480, 270) and placed.canvas == (480, 288)
     there = people_from_predictions(predictions(), [placed], None, 0.3)[0]
-    on_canvas = predictions().keypoints[0, :3].numpy() * [672, 384]
-    assert np.allclose(there.keypoints_px, (on_canvas - [0, 3]) * 1280 / 672, atol=1e-3)
+    on_canvas = predictions().keypoints[0, :3].numpy() * [480, 288]
+    assert np.allclose(there.keypoints_px, (on_canvas - [0, 9]) * 1280 / 480, atol=1e-3)
     sides = there.boxes_xyxy_px[:, 2:] - there.boxes_xyxy_px[:, :2]
-    assert np.allclose(sides, predictions().boxes[0, :3, 2:].numpy() * [1280, 1280 / 672 * 384], atol=1e-3)
+    assert np.allclose(sides, predictions().boxes[0, :3, 2:].numpy() * [1280, 768], atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (640, 480), (721, 1280), (300, 300), (2, 2000)])

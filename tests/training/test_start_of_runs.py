@@ -27,8 +27,8 @@ def test_weights_fit_in_full_or_are_refused_and_parts_of_them_are_taken_on_reque
     other = AiOS(replace(SMALL, mlp_dim=24))
     with pytest.raises(CheckpointError, match="does not fit"):
         load_all(other, path)
-    with pytest.raises(CheckpointError, match="pictures of None"):
-        load_all(AiOS(replace(SMALL, heads_canvas=(640, 384))), path)
+    with pytest.raises(CheckpointError, match="canvas of None"):
+        load_all(AiOS(replace(SMALL, canvas=(640, 384))), path)
     told = load_what_fits(other, path)
     assert told.endswith("all or some of heads start anew.")
     assert torch.equal(other.label_enc.weight, source.label_enc.weight)

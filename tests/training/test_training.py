@@ -30,7 +30,7 @@ from training.train import Limits, train
 TINY = replace(
     MODEL, backbone=BackboneConfig("basic", (1, 1, 1, 1), (16, 16, 32, 32), stem_width=16, frozen_norm=False),
     hidden_dim=32, heads=2, feedforward_dim=64, encoder_layers=1, queries=12, people=4, mlp_dim=32, short_side=64,
-    long_side=96, heads_canvas=(96, 64), camera_focal_px=500.0,
+    long_side=96, canvas=(96, 64), camera_focal_px=500.0,
 )  # fmt: skip
 QUICK = replace(
     OPEN, batch=2, bfloat16=False, log_steps=1, warmup_steps=4, checkpoint_seconds=1e9,
@@ -283,8 +283,8 @@ def test_a_run_goes_on_with_larger_pictures(tmp_path, capsys):
     write_shard(tmp_path / "data", 0, [make_sample(seed) for seed in range(4)])
     train(OpenRecipe(QUICK, TINY, tmp_path / "data"), tmp_path / "run", Limits(steps=2))
     large = replace(TINY, long_side=2 * TINY.long_side, short_side=2 * TINY.short_side)
-    for other in (replace(large, queries=11), replace(large, heads_canvas=(10, 10))):
-        with pytest.raises(CheckpointError, match=r"other settings: (queries|heads_canvas)\."):
+    for other in (replace(large, queries=11), replace(large, canvas=(10, 10))):
+        with pytest.raises(CheckpointError, match=r"other settings: (queries|canvas)\."):
             train(OpenRecipe(QUICK, other, tmp_path / "data"), tmp_path / "run", Limits(steps=3))
     weights = train(OpenRecipe(QUICK, large, tmp_path / "data"), tmp_path / "run", Limits(steps=4))
     assert "Going on from step 2. Changed since: long_side, short_side." in capsys.readouterr().out
