@@ -15,11 +15,15 @@ def main() -> None:
     options.set_defaults(write=True)
     options = options.parse_args()
     begun = time.perf_counter()
+    took = {}
     show("machine", machine(options.threads), options.write)
     for module in MODULES:
         command = [sys.executable, "-m", f"benchmarks.{module}", "--threads", str(options.threads)]
+        start = time.perf_counter()
         subprocess.run([*command, "--write"] if options.write else command, check=True)
-    print(f"\n{time.perf_counter() - begun:.0f} seconds")
+        took[module] = time.perf_counter() - start
+    told = ", ".join(f"{module} {seconds:.0f}" for module, seconds in took.items())
+    print(f"\n{time.perf_counter() - begun:.0f} seconds: {told}")
 
 
 if __name__ == "__main__":

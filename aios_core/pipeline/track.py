@@ -38,6 +38,8 @@ SAME_BODY = 0.15
 """Overlap times keypoint similarity from which a new person is one more detection of somebody already there."""
 SAME_BODY_IN_TURNS = 0.3
 """The same for somebody who is seen where another was seen before, who is missing now."""
+MISSING_SECONDS = 0.3
+"""Whoever was not seen for longer is missing."""
 MARGIN = 2.0
 """Numbers could have been confused where another assignment costs no more than this beyond the best."""
 LOOK_SECONDS = 0.5
@@ -138,6 +140,9 @@ class Tracker:
         sights = _sights(people, time)
         same = same_body(people)
         cost = pair_costs(self._seen, sights, self._noise)
+        # A weak second detection of somebody does not bring back another who is missing.
+        missing = np.array([time - seen.time > MISSING_SECONDS for seen in self._seen], bool)
+        cost[np.ix_(missing, ~strong & (same & strong).any(1))] = np.inf
         pairs = _assigned(cost, strong)
         before = list(self._seen)
         turns = _turns(before, sights, pairs)

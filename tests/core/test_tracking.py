@@ -141,6 +141,21 @@ def test_a_second_sight_of_somebody_is_nobody_new():
     assert len({int(i) for frame in boxes for i in frame.ids}) == 2
 
 
+def test_a_weak_second_sight_of_somebody_does_not_bring_back_who_is_missing():
+    people, who = detect(crossing(), replace(FAIR, missed=0), 0)[0]
+    usual = people.select(np.flatnonzero(who == 0))
+    other = replace(
+        usual, body_pose=usual.body_pose + 1, colours=usual.colours + 40, tokens=-usual.tokens, betas=usual.betas + 5
+    )
+    both = [np.concatenate([getattr(other, f.name), getattr(usual, f.name)]) for f in fields(FramePeople)]
+    both = replace(FramePeople(*both), scores=np.array([0.9, 0.2], np.float32))
+    for missing_seconds, expected in ((0.1, [2, 1]), (0.5, [2, 0])):
+        tracker = Tracker(0.7)
+        assert tracker.update(usual, 0.0, BIRTH_SCORE).tolist() == [1]
+        assert tracker.update(other, missing_seconds - 0.05, BIRTH_SCORE).tolist() == [2]
+        assert tracker.update(both, missing_seconds, BIRTH_SCORE).tolist() == expected
+
+
 def test_a_hundred_people_take_less_than_ten_milliseconds_a_frame():
     import time
 
