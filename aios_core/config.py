@@ -60,9 +60,9 @@ class ModelConfig:
     hands_relative_to_mean: bool = True
     """Predicted hand axis-angles are relative to SMPL-X's mean hand (true of the published checkpoint)."""
     short_side: int = 800
-    """Pictures are resized to this shorter side"""
+    """Pictures are resized to this shorter side ..."""
     long_side: int = 1333
-    """unless the longer side would exceed this."""
+    """... unless the longer side would exceed this."""
     antialias: bool = False
     """Shrink pictures by averaging areas; the published model samples them bilinearly."""
     letterbox: bool = False

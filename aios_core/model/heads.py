@@ -154,8 +154,7 @@ class Heads(nn.Module):
             delta = delta.to(logits.dtype)
             return (logits + torch.cat((delta[..., :2] / shares, delta[..., 2:]), dim=-1)).sigmoid()
         index = layer - self.starts[part.points_stage]
-        step = getattr(self, part.point_embed)[index](tokens).to(logits.dtype) / shares
-        center = (logits[..., :2] + step).sigmoid()
+        center = _moved(references, getattr(self, part.point_embed)[index](tokens), shares)
         size = references[..., 2:]
         if point_sizes:
             delta = getattr(self, part.point_size_embed)(tokens)
@@ -165,8 +164,7 @@ class Heads(nn.Module):
     def place(self, name: str, tokens: Tensor, boxes: Tensor, canvas: Canvas) -> Tensor:
         """Centres (B, P, N, 2) of new tokens (B, P, N, C) by the head `name`, from the boxes (B, P, 1, 4) they are
         of."""
-        step = getattr(self, name)[-1](tokens).to(boxes.dtype) / canvas.shares[:, None, None]
-        return (inverse_sigmoid(boxes[..., :2]) + step).sigmoid()
+        return _moved(boxes, getattr(self, name)[-1](tokens), canvas.shares[:, None, None])
 
     def predict(self, tokens: Tensor, references: Tensor, layer: int, canvas: Canvas) -> LayerPredictions:
         """What the layer predicts from its normed tokens and the references that went into it.
@@ -200,6 +198,11 @@ class Heads(nn.Module):
                 output = box_relative_camera(output, boxes.detach(), picture_size, self.config.camera_focal_px)
             values[regressor.field] = output
         return values
+
+
+def _moved(boxes: Tensor, steps: Tensor, shares: Tensor) -> Tensor:
+    """Centres (..., 2) of boxes (..., 4) after steps (..., 2), which heads give in shares of the network's canvas."""
+    return (inverse_sigmoid(boxes[..., :2]) + steps.to(boxes.dtype) / shares).sigmoid()
 
 
 def box_relative_camera(numbers: Tensor, boxes: Tensor, picture_size: Tensor, focal_px: float) -> Tensor:

@@ -115,12 +115,15 @@ def _rasterise(
 
 def _background(camera: SceneCamera, setting: Setting, width: int, height: int) -> np.ndarray:
     """(H, W, 3) linear light."""
+    return (backdrop(camera, setting, width, height).astype(np.float32) / 255) ** 2
+
+
+def backdrop(camera: SceneCamera, setting: Setting, width: int, height: int) -> np.ndarray:
+    """(H, W, 3) uint8: the surroundings as the camera sees them."""
     if setting.is_flat:
-        image = filling(setting.panorama, width, height)
-    else:
-        panorama_from_camera = setting.panorama_from_world @ camera.camera_from_world.T
-        image = view(setting.panorama, width, height, camera.focal_px, panorama_from_camera)
-    return (image.astype(np.float32) / 255) ** 2
+        return filling(setting.panorama, width, height)
+    panorama_from_camera = setting.panorama_from_world @ camera.camera_from_world.T
+    return view(setting.panorama, width, height, camera.focal_px, panorama_from_camera)
 
 
 def _ground_shadow(

@@ -95,7 +95,7 @@ def render_empty(stock: Stock, width: int, height: int, rng: np.random.Generator
     """A picture without people, much cheaper than a scene: surroundings seen at any angle, with cuttings of other
     surroundings and patterns stuck on, some as tall and narrow as people are; or a still life."""
     if rng.random() < STILL_LIFE_SHARE:
-        focal = height / 2 / np.tan(np.radians(rng.uniform(22, 62)) / 2)
+        focal = _random_focal_px(height, rng)
         rotation = looking(rng.uniform(-np.pi, np.pi), rng.normal(-0.2, 0.3), rng.normal(0, 0.1))
         camera, setting = SceneCamera(focal, rotation, np.array([0, 1.0, 0])), random_setting(stock, width, height, rng)
         picture = still_life(stock.wardrobe.patterns, stock.wardrobe.mips, camera, setting, width, height, rng)
@@ -200,7 +200,7 @@ def _camera_and_places(
     count: int, close_up_share: float, width: int, height: int, rng: np.random.Generator
 ) -> tuple[SceneCamera, list[tuple[np.ndarray, float]]]:
     """A camera that looks at the people, and each one's place on the ground (3,) and yaw."""
-    focal = height / 2 / np.tan(np.radians(rng.uniform(22, 62)) / 2)
+    focal = _random_focal_px(height, rng)
     close_up = rng.random() < close_up_share
     tallest = rng.uniform(1.0, 2.6) if close_up else np.exp(rng.uniform(np.log(0.3), np.log(1.1)))
     nearest = max(1.7 * focal / (tallest * height), 0.7)
@@ -221,6 +221,11 @@ def _camera_and_places(
                 places.append((place, rng.uniform(-np.pi, np.pi)))
                 break
     return camera, places
+
+
+def _random_focal_px(height: int, rng: np.random.Generator) -> float:
+    """Of cameras from tele to wide."""
+    return height / 2 / np.tan(np.radians(rng.uniform(22, 62)) / 2)
 
 
 def looking(yaw: float, pitch: float, roll: float) -> np.ndarray:

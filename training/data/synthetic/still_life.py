@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 
 from aios_core.geometry.rotations import axis_angle_to_rotmat
-from training.data.synthetic.drawing import Mesh, SceneCamera, Setting, draw
+from training.data.synthetic.drawing import Mesh, SceneCamera, Setting, backdrop, draw
 from training.data.synthetic.objects import SHAPES, grid, textured
-from training.data.synthetic.surroundings import filling, view
 
 MOST_THINGS = 12
 DEPTHS = 0.4, 1.2
@@ -119,11 +118,7 @@ def _placed(
 
 def _out_of_focus(camera: SceneCamera, setting: Setting, width: int, height: int, rng: np.random.Generator) -> Setting:
     """The setting with its background as it is seen, blurred more often than not."""
-    if setting.is_flat:
-        seen = filling(setting.panorama, width, height)
-    else:
-        turn = setting.panorama_from_world @ camera.camera_from_world.T
-        seen = view(setting.panorama, width, height, camera.focal_px, turn)
+    seen = backdrop(camera, setting, width, height)
     if rng.random() < BLURRED_SHARE:
         seen = cv2.GaussianBlur(seen, (0, 0), float(np.exp(rng.uniform(np.log(1), np.log(width / 16)))))
     return replace(setting, panorama=seen, is_flat=True)
