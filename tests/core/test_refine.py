@@ -355,7 +355,7 @@ def test_the_ground_is_found_from_everybodys_feet(body, pitch):
     truth = three_people(pitch=pitch)
     found = refine(observe(truth, NetworkNoise(), 4), body, RefineConfig()).camera_to_world[0]
     tilt = np.degrees(np.arccos(found[2, :3] @ truth.camera_to_world[0, 2, :3]))
-    assert tilt < 2.5
+    assert tilt < 3
     assert found[2, 3] == pytest.approx(1.6, abs=0.2)
 
 
@@ -365,10 +365,27 @@ def test_a_ground_plane_that_is_given_exactly_comes_back():
     world = np.stack([rng.uniform(-3, 3, 40), rng.uniform(3, 9, 40), np.zeros(40)], -1)
     soles = (world - pose[:3, 3]) @ pose[:3, :3]
     trunks = np.tile(up_in_camera(0.02, 0.25), (30, 1))
-    found = estimate_ground(soles, trunks)
+    found = estimate_ground([soles], trunks)
     assert np.abs(found - pose).max() < 0.02
-    soles[:5] -= up_in_camera(0.02, 0.25) * -0.5  # somebody on a box
-    assert np.abs(estimate_ground(soles, trunks) - pose).max() < 0.03
+    on_a_box = soles[:5] + up_in_camera(0.02, 0.25) * 0.5
+    assert np.abs(estimate_ground([soles[5:20], soles[20:], on_a_box], trunks) - pose).max() < 0.05
+
+
+def test_people_whose_size_is_misjudged_do_not_tilt_the_ground():
+    rng = np.random.default_rng(0)
+    pose = camera_pose(0.0, 0.1, 1.6)
+    trunks = np.tile(up_in_camera(0.0, 0.1), (30, 1))
+    tilts = []
+    for misjudged in (-0.06, 0.06):
+        soles = []
+        for middle, share in (((-1.5, 5.0), misjudged), ((1.5, 5.0), -misjudged), ((0.0, 7.0), misjudged)):
+            world = np.concatenate([middle + rng.uniform(-0.5, 0.5, (10, 2)), np.zeros((10, 1))], -1)
+            soles.append((1 + share) * ((world - pose[:3, 3]) @ pose[:3, :3]))
+        found = estimate_ground(soles, trunks)
+        tilts.append(np.degrees(np.arccos(found[2, :3] @ pose[2, :3])))
+        together = estimate_ground([np.concatenate(soles)], trunks)  # as if they were one person, who has one size
+        assert np.degrees(np.arccos(together[2, :3] @ pose[2, :3])) > 2 * tilts[-1]
+    assert max(tilts) < 2
 
 
 def test_short_gaps_are_closed_and_long_ones_stay(measured, body):

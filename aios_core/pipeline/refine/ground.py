@@ -21,38 +21,47 @@ LEAN_SIGMA = np.radians(6.0)
 SOLE_SIGMA = 0.03
 """Metres: error of a sole's place across the line of sight ..."""
 DEPTH_SIGMA = 0.06
-"""... and along it, as a share of the depth."""
+"""... and along it, as a share of the depth, anew in every contact ..."""
+SIZE_SIGMA = 0.05
+"""... and in all contacts of a person, who is a little taller or smaller than thought and so further or nearer."""
 ROUNDS = 12
 
 
-def estimate_ground(soles: np.ndarray, trunks: np.ndarray, level: bool = False) -> np.ndarray:
+def estimate_ground(contacts: Sequence[np.ndarray], trunks: np.ndarray, level: bool = False) -> np.ndarray:
     """(4, 4) camera to world, with the ground at z = 0 and the camera in (0, 0, height), looking along +y.
 
-    soles: (K, 3) camera space, places where people stand, one for each contact; trunks: (L, 3) directions from pelvis
-    to neck. Either may be empty. level: the camera is known to be level.
+    contacts: (K, 3) of each person, camera space: where soles stood, one place for each contact; trunks: (L, 3)
+    directions from pelvis to neck. Any may be empty. level: the camera is known to be level.
     """
     believed, sigma = ((0.0, 0.0), (1e-6, 1e-6)) if level else _believed(trunks)
-    if not len(soles):
+    contacts = [places for places in contacts if len(places)]
+    if not contacts:
         return camera_pose(*believed, 1.6)
+    soles = np.concatenate(contacts)
+    person = np.repeat(np.arange(len(contacts)), [len(places) for places in contacts])
+    is_of = person[:, None] == np.arange(len(contacts))  # (K, P)
     roll, pitch = believed
     height = float(np.median(-(soles @ up_in_camera(roll, pitch))))
+    further = np.zeros(len(contacts))  # each person's place along the line of sight, as a share of the depth
     for _ in range(ROUNDS):
         up = up_in_camera(roll, pitch)
-        residual = soles @ up + height
+        moved = soles * (1 + further[person])[:, None]
+        residual = moved @ up + height
         sight = soles / np.linalg.norm(soles, axis=-1, keepdims=True)
         spread = np.hypot(SOLE_SIGMA, (sight @ up) * DEPTH_SIGMA * soles[:, 2])
-        weights = 1 / spread**2 / (1 + (residual / (3 * spread)) ** 2) ** 2  # Geman-McClure: jumps do not lift it
+        weights = _robust(residual, spread)  # jumps do not lift it,
+        precision = np.concatenate([1 / np.square(sigma), [1e-6], _robust(further, SIZE_SIGMA)])  # nor does a box
         step = 1e-4
         slopes = [
-            soles @ (up_in_camera(roll + step, pitch) - up) / step,
-            soles @ (up_in_camera(roll, pitch + step) - up) / step,
+            moved @ (up_in_camera(roll + step, pitch) - up) / step,
+            moved @ (up_in_camera(roll, pitch + step) - up) / step,
             np.ones(len(soles)),
         ]
-        rows = np.stack(slopes, 1)
-        normal = rows.T @ (rows * weights[:, None]) + np.diag([1 / sigma[0] ** 2, 1 / sigma[1] ** 2, 1e-6])
-        pull = np.array([(believed[0] - roll) / sigma[0] ** 2, (believed[1] - pitch) / sigma[1] ** 2, 0.0])
-        change = np.linalg.solve(normal, pull - rows.T @ (weights * residual))
-        roll, pitch, height = roll + change[0], pitch + change[1], height + change[2]
+        rows = np.concatenate([np.stack(slopes, 1), (soles @ up)[:, None] * is_of], 1)
+        off = np.concatenate([[roll - believed[0], pitch - believed[1], 0.0], further])
+        normal = rows.T @ (rows * weights[:, None]) + np.diag(precision)
+        change = np.linalg.solve(normal, -precision * off - rows.T @ (weights * residual))
+        roll, pitch, height, further = roll + change[0], pitch + change[1], height + change[2], further + change[3:]
     return camera_pose(roll, pitch, height)
 
 
@@ -89,10 +98,12 @@ def _believed(trunks: np.ndarray) -> tuple[tuple[float, float], tuple[float, flo
     return tuple(believed), tuple(sigma)
 
 
-def contact_places(soles: Sequence[np.ndarray], standing: Sequence[np.ndarray]) -> np.ndarray:
-    """(K, 3) the mean place of every contact: soles (N, 4, 3) and flags (N, 4) of each person."""
-    places = [
-        points[a:b, i].mean(0) for points, flags in zip(soles, standing, strict=True)
-        for i in range(4) for a, b in runs(flags[:, i])
-    ]  # fmt: skip
+def _robust(residual: np.ndarray, sigma: np.ndarray | float) -> np.ndarray:
+    """Weights of residuals: 1 / sigma^2 where they are as expected, ever less far out (Geman-McClure)."""
+    return 1 / sigma**2 / (1 + (residual / (3 * sigma)) ** 2) ** 2
+
+
+def contact_places(soles: np.ndarray, standing: np.ndarray) -> np.ndarray:
+    """(K, 3) the mean place of every contact of a person with soles (N, 4, 3) and flags (N, 4)."""
+    places = [soles[a:b, i].mean(0) for i in range(4) for a, b in runs(standing[:, i])]
     return np.array(places).reshape(-1, 3)

@@ -48,13 +48,13 @@ def ground_of(figures: Sequence[Figure], times: np.ndarray, level: bool = False)
     ]
     trunks = [moved[:, NECK, :3, 3] - moved[:, PELVIS, :3, 3] for moved in transforms]
     trunks = np.concatenate(trunks) if trunks else np.zeros((0, 3))
-    pose = estimate_ground(np.zeros((0, 3)), trunks, level)
+    pose = estimate_ground([], trunks, level)
     for _ in range(ROUNDS):
         standing = [
             standing_soles(f.track, points @ pose[:3, :3].T + pose[:3, 3], pose[None, :3, 3], times)
             for f, points in zip(figures, soles, strict=True)
         ]
-        pose = estimate_ground(contact_places(soles, standing), trunks, level)
+        pose = estimate_ground(list(map(contact_places, soles, standing)), trunks, level)
     return pose
 
 
