@@ -37,6 +37,9 @@ class ModelConfig:
     encoder_layers: int = 6
     queries: int = 900
     """Box queries of the first decoder stage."""
+    proposal_overlap: float | None = None
+    """Proposals that a better one overlaps by more than this (IoU) come later: one token of each person first. None =
+    proposals in the order of their scores alone."""
     people: int = 100
     """Queries kept after the first stage; each becomes a person."""
     box_layers: int = 2
@@ -82,6 +85,10 @@ class ModelConfig:
         """Number of decoder layers."""
         return self.box_layers + self.body_layers + self.whole_body_layers
 
+    def at_scale(self, scale: float) -> ModelConfig:
+        """The same network, looking at pictures so many times as wide and as tall."""
+        return replace(self, short_side=round(self.short_side * scale), long_side=round(self.long_side * scale))
+
 
 AIOS = ModelConfig()
 """The published model."""
@@ -92,8 +99,8 @@ OPEN = ModelConfig(
     ),
     hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=2,
     whole_body_layers=2, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
-    classes=1, body_family="open", hands_relative_to_mean=False, short_side=288, long_side=480, antialias=True,
-    letterbox=True, canvas=(480, 288),
+    classes=1, body_family="open", hands_relative_to_mean=False, short_side=384, long_side=640, antialias=True,
+    letterbox=True, canvas=(480, 288), proposal_overlap=0.5,
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""
 

@@ -66,6 +66,9 @@ class LossWeights:
 class TrainConfig(RunConfig):
     """One run of the open recipe."""
 
+    scales: tuple[float, float] = (0.7, 1.0)
+    """Pictures are shown this many times as large as the network looks at, drawn anew in every step: from its size
+    for `--fast` to its own."""
     max_zoom: float = 2.5
     """Pictures are cropped by up to this factor over showing all of them, around one of the people."""
     paired_share: float = 0.5

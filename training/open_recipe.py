@@ -59,7 +59,8 @@ class OpenRecipe(Recipe):
         if self.samples is None:
             self.samples = shuffled_samples(self.data, randomness.numpy)
         pictures = [self._picture(randomness.numpy) for _ in range(config.batch)]
-        images, targets = batch(pictures, config, self.network.config, randomness.numpy)
+        model = self.network.config.at_scale(drawn_scale(config, step))
+        images, targets = batch(pictures, config, model, randomness.numpy)
         targets = first_people(targets, MAX_PEOPLE)
         if step < config.dense_steps:
             return OpenBatch(images, targets, None)
@@ -124,6 +125,11 @@ class OpenRecipe(Recipe):
         warm = min(1.0, (step + 1) / self.config.warmup_steps)
         late = max(0.0, progress - self.config.decay_from) / max(1 - self.config.decay_from, 1e-9)
         return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, late))))
+
+
+def drawn_scale(config: TrainConfig, step: int) -> float:
+    """How large the pictures of a step are shown: the same in all processes, so that none waits for another."""
+    return float(np.random.default_rng((config.seed, step)).uniform(*config.scales))
 
 
 def shuffled_samples(folder: Path, rng: np.random.Generator) -> Iterator[Sample]:

@@ -110,5 +110,5 @@ def _picture_size(text: str) -> tuple[int, int] | None:
         return None
     found = re.fullmatch(r"(\d+)x(\d+)", text)
     if found is None:
-        raise AiosError(f"--size {text}: give WIDTHxHEIGHT in pixels, such as 480x288, or dynamic.")
+        raise AiosError(f"--size {text}: give WIDTHxHEIGHT in pixels, such as 640x384, or dynamic.")
     return int(found[1]), int(found[2])

@@ -20,6 +20,7 @@ from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import config_to_json
 from aios_core.model.predictions import LayerPredictions
 from aios_core.model.preprocess import MEAN, STD
+from aios_core.model.proposals import candidates
 from aios_core.output import whole_file
 
 OPSET = 17
@@ -82,7 +83,7 @@ def _traced(model: AiOS, size: tuple[int, int] | None) -> bytes:
 
     Its successor, over torch.export, takes some ten times as long for the same graph.
     """
-    width, height = size or _tracing_size(model.config.queries)
+    width, height = size or _tracing_size(candidates(model.config))
     example = torch.zeros(2, 3, height, width), torch.zeros(2, height, width, dtype=torch.bool)
     sides = {} if size else {"height": 0, "width": 1}
     axes = {name: {0: "batch"} for name in (*INPUTS, *OUTPUTS)}
@@ -98,9 +99,9 @@ def _traced(model: AiOS, size: tuple[int, int] | None) -> bytes:
     return file.getvalue()
 
 
-def _tracing_size(queries: int) -> tuple[int, int]:
-    """(width, height) of pictures that are small, not square, and of more than enough tokens for the queries."""
-    side = max(LEAST_SIDE, 8 * math.ceil(math.sqrt(queries)))
+def _tracing_size(tokens: int) -> tuple[int, int]:
+    """(width, height) of pictures that are small, not square, and of more than so many tokens."""
+    side = max(LEAST_SIDE, 8 * math.ceil(math.sqrt(tokens)))
     return side + LEAST_SIDE, side
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,10 @@ ANCHOR_PER_STRIDE = 0.05 / 8
 """Side of a token's anchor box, as a fraction of the picture, per pixel of the level's stride."""
 MARGIN = 0.01
 """Anchors nearer to 0 or 1 than this in any of their numbers are not valid."""
+CANDIDATES_PER_QUERY = 6
+"""Best tokens among which those of one person are told apart."""
+DOUBLE_PENALTY = 3.0
+"""Taken from the logit of a token whose box a better one's overlaps."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,34 @@ def anchor_logits(levels: Levels) -> tuple[Tensor, Tensor]:
     return logits, valid[..., None]
 
 
+def candidates(config: ModelConfig) -> int:
+    """How many tokens are looked at to choose the queries from, if there are so many."""
+    return config.queries if config.proposal_overlap is None else CANDIDATES_PER_QUERY * config.queries
+
+
+def at(values: Tensor, indices: Tensor) -> Tensor:
+    """The rows (B, N, D) of values (B, S, D) with these indices (B, N)."""
+    return values.gather(1, indices[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def overlapped_by_better(boxes: Tensor, greatest: float) -> Tensor:
+    """Whether each of the boxes (B, N, 4) cxcywh, best first, overlaps one before it by an IoU above `greatest`; (B, N)
+    bool. A box that is itself overlapped counts as one."""
+    low, high = boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2
+    shared = torch.minimum(high[:, :, None], high[:, None]) - torch.maximum(low[:, :, None], low[:, None])
+    shared, area = shared.clamp(min=0).prod(-1), boxes[..., 2:].prod(-1)
+    either = area[:, :, None] + area[:, None] - shared
+    return (shared > greatest * either).tril(-1).any(-1)
+
+
 class ProposalHead(nn.Module):
     """Scores every token and places a box at it."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         dim = config.hidden_dim
-        self.queries = config.queries
+        self.queries, self.candidates = config.queries, candidates(config)
+        self.greatest_overlap = config.proposal_overlap
         self.enc_output = nn.Linear(dim, dim)
         self.enc_output_norm = nn.LayerNorm(dim)
         self.enc_out_class_embed = class_head(config)
@@ -63,20 +89,28 @@ class ProposalHead(nn.Module):
         shares = levels.canvas.shares[:, None].to(memory.dtype)
         tokens = self.enc_output_norm(self.enc_output(memory.masked_fill(~valid, 0)).to(memory.dtype))
         logits = self.enc_out_class_embed(tokens).to(memory.dtype)
-        count = min(self.queries, tokens.shape[1])
-        chosen = logits.detach().amax(-1).topk(count, dim=1).indices[..., None]
+        boxes = self._boxes(tokens, anchors, shares) if all_tokens else None
 
-        def select(x: Tensor) -> Tensor:
-            return x.gather(1, chosen.expand(-1, -1, x.shape[-1]))
+        def boxes_at(indices: Tensor) -> Tensor:
+            if boxes is not None:
+                return at(boxes, indices)
+            return self._boxes(at(tokens, indices), at(anchors, indices), shares)
 
+        chosen = self._best(logits.detach().amax(-1), boxes_at)
         encoder = None
-        if all_tokens:
-            boxes = self._boxes(tokens, anchors, shares)
+        if boxes is not None:
             encoder = EncoderPredictions(logits, boxes, memory, levels.shapes, valid[..., 0])
-            proposals = Proposals(select(logits), select(boxes))
-        else:
-            proposals = Proposals(select(logits), self._boxes(select(tokens), select(anchors), shares))
-        return Selection(select(tokens).detach(), proposals.boxes.detach(), proposals, encoder)
+        proposals = Proposals(at(logits, chosen), boxes_at(chosen))
+        return Selection(at(tokens, chosen).detach(), proposals.boxes.detach(), proposals, encoder)
+
+    def _best(self, scores: Tensor, boxes_at: Callable[[Tensor], Tensor]) -> Tensor:
+        """Indices (B, Q) of the queries' tokens, given logits (B, S) of all."""
+        count = min(self.queries, scores.shape[1])
+        if self.greatest_overlap is None:
+            return scores.topk(count, dim=1).indices
+        best, tokens = scores.topk(min(self.candidates, scores.shape[1]), dim=1)
+        doubles = overlapped_by_better(boxes_at(tokens).detach(), self.greatest_overlap)
+        return tokens.gather(1, (best - DOUBLE_PENALTY * doubles).topk(count, dim=1).indices)
 
     def _boxes(self, tokens: Tensor, anchors: Tensor, shares: Tensor) -> Tensor:
         delta = self.enc_out_bbox_embed(tokens).to(anchors.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -88,9 +88,7 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
         raise AiosError(f"The precision is one of {', '.join(PRECISIONS)}, not {config.precision}.")
     checkpoint = load_checkpoint(weights_path(config.weights))
     trained = checkpoint.config or AIOS
-    scale = config.scale * (FAST_SCALE if config.fast else 1)
-    wanted = replace(trained, **{name: round(getattr(trained, name) * scale) for name in ("short_side", "long_side")})
-    model = model_of(checkpoint, wanted)
+    model = model_of(checkpoint, trained.at_scale(config.scale * (FAST_SCALE if config.fast else 1)))
     device = choose_device(config.device)
     means = None
     if model.config.hands_relative_to_mean:

@@ -15,6 +15,7 @@ from aios_core.model.denoising import DenoisingQueries
 from aios_core.model.encoder import describe_levels
 from aios_core.model.heads import box_relative_camera
 from aios_core.model.predictions import LayerPredictions
+from aios_core.model.proposals import overlapped_by_better
 from tests.core.toy_model import TOY, copies, pictures, toy_model
 
 BOX_FIELDS = {"logits", "boxes"}
@@ -230,6 +231,40 @@ def test_groups_may_differ_from_picture_to_picture():
 
 
 # Heads
+
+
+def test_a_box_is_a_double_where_a_better_one_overlaps_it():
+    boxes = torch.tensor([[0.3, 0.5, 0.2, 0.4], [0.7, 0.5, 0.2, 0.4], [0.31, 0.5, 0.2, 0.4], [0.36, 0.5, 0.2, 0.4]])
+    # The third and fourth overlap the first by 0.90 and by 0.54, each other by 0.60.
+    for greatest, doubles in ((0.5, [0, 0, 1, 1]), (0.58, [0, 0, 1, 1]), (0.7, [0, 0, 1, 0]), (0.95, [0, 0, 0, 0])):
+        assert overlapped_by_better(boxes[None], greatest)[0].tolist() == [bool(double) for double in doubles]
+    assert not overlapped_by_better(boxes[None, [0, 1]], 0.0).any(), "boxes side by side share nothing"
+
+
+def with_large_proposals(**changes) -> AiOS:
+    """A toy network whose proposals are about half as wide and tall as the picture."""
+    model = toy_model(**changes)
+    with torch.no_grad():
+        model.proposals.enc_out_bbox_embed.layers[-1].bias[2:] += 3
+    return model
+
+
+def test_each_person_is_proposed_once_before_any_is_proposed_again():
+    plain = with_large_proposals()(*pictures(), all_layers=True)
+    distinct = with_large_proposals(proposal_overlap=0.5)(*pictures()).proposals
+    torch.testing.assert_close(plain.proposals.logits.amax(-1), plain.encoder.logits.amax(-1).topk(12).values)
+    doubles = overlapped_by_better(plain.proposals.boxes, 0.5)
+    assert doubles[:, 2:].any(1).all()
+    torch.testing.assert_close(distinct.boxes[:, 0], plain.proposals.boxes[:, 0])
+    for boxes, double, found in zip(plain.proposals.boxes, doubles, distinct.boxes, strict=True):
+        boxes = boxes[~double]
+        torch.testing.assert_close(found[: len(boxes)], boxes, msg="singles keep their order")
+
+
+def test_proposals_are_the_same_whether_all_boxes_are_asked_for_or_not():
+    model, images = with_large_proposals(proposal_overlap=0.5), pictures()
+    some, every = model(*images).proposals, model(*images, all_layers=True).proposals
+    torch.testing.assert_close((some.logits, some.boxes), (every.logits, every.boxes))
 
 
 def test_an_untrained_network_predicts_rest_poses_with_low_scores():

@@ -85,7 +85,7 @@ def test_people_are_those_over_the_threshold_best_first_in_pixels():
 
 
 def test_people_on_a_canvas_are_put_where_they_are_in_the_picture():
-    placed = framing(1280, 720, OPEN)
+    placed = framing(1280, 720, replace(OPEN, short_side=288, long_side=480))
     assert placed.resized == (480, 270) and placed.canvas == (480, 288)
     there = people_from_predictions(predictions(), [placed], None, 0.3)[0]
     on_canvas = predictions().keypoints[0, :3].numpy() * [480, 288]

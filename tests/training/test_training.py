@@ -291,6 +291,19 @@ def test_a_run_goes_on_with_larger_pictures(tmp_path, capsys):
     assert build_model(weights).config == large
 
 
+def test_every_step_draws_how_large_pictures_are_shown_the_same_in_all_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(targets_module, "SHAPES", ((1.0, (1.5, 1.5)),))
+    write_shard(tmp_path, 0, [make_sample(seed) for seed in range(4)])
+    large = TINY.at_scale(4)
+    sizes = []
+    for rank in (0, 1):
+        recipe = OpenRecipe(replace(QUICK, scales=(0.5, 1.0)), large, tmp_path)
+        randomness = Randomness(np.random.default_rng(rank), torch.Generator().manual_seed(rank))
+        sizes.append([recipe.draw(step, randomness).images.shape[2] for step in range(12)])
+    assert sizes[0] == sizes[1]
+    assert min(sizes[0]) >= 128 and max(sizes[0]) <= 256 and len(set(sizes[0])) > 2
+
+
 def test_the_best_threshold_on_a_hand_worked_case():
     scores, hits = np.array([0.9, 0.2, 0.6, 0.5]), np.array([True, False, True, False])
     assert best_threshold(scores, hits, 2) == pytest.approx((0.6, 1.0))
