@@ -1,4 +1,4 @@
-"""`make bench`: what a laptop can measure in five minutes, written to the tables of docs/speed.md."""
+"""`make bench`: what a laptop can measure in minutes, written to the tables of docs/speed.md."""
 
 import subprocess
 import sys

@@ -29,7 +29,7 @@ from tests.mocaps import make_measured, make_mocap, make_track
 
 COUNTS = (1, 10, 30, 100)
 FRAMES = 60
-BATCHES = (1, 4, 16)
+BATCHES = (1, 4)
 
 
 @dataclass(frozen=True)

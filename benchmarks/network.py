@@ -248,8 +248,8 @@ def main() -> None:
         return
     show("network", [comparison(*SMALL, chosen.repeats)], chosen.write)
     show("network stages", stages(*SMALL, chosen.repeats), chosen.write)
-    show("network growth", growth(chosen.repeats), chosen.write)
-    show("open", open_speed(10 * chosen.repeats), chosen.write)
+    show("network growth", growth(max(chosen.repeats // 2, 1)), chosen.write)
+    show("open", open_speed(5 * chosen.repeats), chosen.write)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from aios_core.pipeline.track import Fragment, Tracker
 from tests.mocaps import make_mocap
 from tests.tracking_scenes import FAIR, DetectorNoise, Scene, circling, crossing, crowd, detect, entrances
 
-BIRTH_SCORE = 0.48
+BIRTH_SCORE = 0.58
 """The shipped weights' threshold."""
 SHORT_GAP_SECONDS = 0.5
 """Gaps up to here are closed in a Mocap, so they are closed here."""
