@@ -44,11 +44,19 @@ def share_wrong(found: Mocap, hidden: np.ndarray) -> float:
 def test_people_of_misjudged_size_stand_in_the_order_in_which_they_hide_each_other(seed):
     truth, hidden = passing()
     seen = misjudged(truth, hidden, seed)
-    assert share_wrong(refine(seen, the_body(), RefineConfig(order_depths=False)), hidden) > 0.9
-    found = refine(seen, the_body(), RefineConfig())
+    free = RefineConfig(lock_feet=False)
+    assert share_wrong(refine(seen, the_body(), replace(free, order_depths=False)), hidden) > 0.9
+    found = refine(seen, the_body(), free)
     assert share_wrong(found, hidden) < 0.05
-    other = refine(replace(seen, tracks=seen.tracks[::-1]), the_body(), RefineConfig())
+    other = refine(replace(seen, tracks=seen.tracks[::-1]), the_body(), free)
     assert np.abs(found.tracks[0].transl - other.tracks[1].transl).max() < 1e-3, "the tracks' order does not matter"
+
+
+@pytest.mark.parametrize("order_depths", [False, True])
+def test_the_ground_alone_tells_who_is_nearer_where_feet_are_seen(order_depths):
+    truth, hidden = passing()
+    found = refine(misjudged(truth, hidden, 0), the_body(), RefineConfig(order_depths=order_depths))
+    assert share_wrong(found, hidden) < 0.05
 
 
 def test_nobody_moves_where_nobody_is_seen_worse_or_the_order_is_right():
