@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.model.predictions import EncoderPredictions
+from aios_core.model.selection import rows_at
 from training.config import LossWeights
-from training.losses import box_loss, gather_people, mean_over, score_logits, varifocal
+from training.losses import box_loss, mean_over, score_logits, varifocal
 from training.matcher import iou_and_giou
 from training.targets import Targets
 
@@ -80,7 +81,7 @@ def encoder_loss(encoder: EncoderPredictions, targets: Targets, weights: LossWei
     people = valid.sum().clamp_min(1)
     score = varifocal(logits, quality) * encoder.valid
     index = best.transpose(1, 2).flatten(1)  # (B, G*K)
-    boxes = gather_people(encoder.boxes, index)
+    boxes = rows_at(encoder.boxes, index)
     wanted = targets.boxes.repeat_interleave(tokens_per_person, 1)
     weight = valid.repeat_interleave(tokens_per_person, 1)
     return score.sum() / people + box_loss(boxes, wanted, weight, weights)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aios_core.body.skinning_torch import TorchBody
 from aios_core.model.predictions import LayerPredictions
+from aios_core.model.selection import rows_at
 from training.config import LossWeights
 from training.matcher import COCO_SIGMAS, iou_and_giou, match, oks
 from training.targets import Targets
@@ -49,12 +50,6 @@ def box_loss(boxes: Tensor, targets: Tensor, weight: Tensor, weights: LossWeight
     return mean_over(weights.box * l1 + weights.giou * (1 - giou), weight)
 
 
-def gather_people(values: Tensor, index: Tensor) -> Tensor:
-    """values (B, Q, ...) at index (B, G): (B, G, ...)."""
-    tail = values.shape[2:]
-    return values.gather(1, index.view(*index.shape, *[1] * len(tail)).expand(*index.shape, *tail))
-
-
 def layer_loss(
     prediction: LayerPredictions,
     targets: Targets,
@@ -66,7 +61,7 @@ def layer_loss(
 ) -> dict[str, Tensor]:
     """Losses of one decoder layer at the people (B, G) that queries `index` answer for."""
     valid = targets.valid.float()
-    boxes = gather_people(prediction.boxes, index)
+    boxes = rows_at(prediction.boxes, index)
     logits = score_logits(prediction.logits)
     overlap = iou_and_giou(boxes, targets.boxes)[0].detach().clamp_min(0.05) * valid
     quality = torch.zeros_like(logits).scatter_reduce(1, index, overlap, "amax")
@@ -81,7 +76,7 @@ def layer_loss(
 
 
 def _keypoint_losses(p: LayerPredictions, t: Targets, index: Tensor, weights: LossWeights) -> dict[str, Tensor]:
-    points = gather_people(p.keypoints, index)
+    points = rows_at(p.keypoints, index)
     weight = t.keypoints_weight * t.valid[..., None]
     # Distances count relative to the person's size, so that small people weigh as much as large ones.
     side = t.boxes[..., 2:].prod(-1).clamp_min(1e-3).sqrt()[..., None]
@@ -93,14 +88,14 @@ def _keypoint_losses(p: LayerPredictions, t: Targets, index: Tensor, weights: Lo
     }
     for k, part in enumerate(PARTS):
         present = t.part_valid[..., k] * t.valid
-        boxes = gather_people(getattr(p, f"{part}_boxes"), index)
+        boxes = rows_at(getattr(p, f"{part}_boxes"), index)
         target = t.part_boxes[..., k, :]
         l1 = (boxes - target).abs().sum(-1) / side[..., 0]
         giou = iou_and_giou(boxes, target)[1]
         terms[f"{part}_box"] = weights.part_box * mean_over(l1 + 0.5 * (1 - giou), present)
         points = getattr(p, f"{part}_keypoints")
         if points is not None:
-            error = (gather_people(points, index) - t.part_keypoints[..., k, :, :]).abs().sum(-1).mean(-1)
+            error = (rows_at(points, index) - t.part_keypoints[..., k, :, :]).abs().sum(-1).mean(-1)
             terms[f"{part}_keypoints"] = weights.part_keypoints * mean_over(error / side[..., 0], present)
     return terms
 
@@ -118,7 +113,7 @@ def _body_losses(
     present = t.valid
 
     def people(values: Tensor) -> Tensor:
-        return gather_people(values, index)[present]
+        return rows_at(values, index)[present]
 
     rotmats, betas, camera = people(p.body_rotmats), people(p.betas), people(p.camera)
     if not len(rotmats):

@@ -6,20 +6,17 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from aios_core.geometry.boxes_torch import cxcywh_to_xyxy, intersection
+
 COCO_SIGMAS = torch.tensor(
     [0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]
 ) / 10  # fmt: skip
 
 
-def boxes_xyxy(boxes: Tensor) -> Tensor:
-    """(..., 4) corners of cxcywh boxes."""
-    return torch.cat([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], -1)
-
-
 def iou_and_giou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Overlap and generalised overlap (...) of cxcywh boxes (..., 4), with broadcasting."""
-    a, b = boxes_xyxy(first), boxes_xyxy(second)
-    inter = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp_min(0).prod(-1)
+    a, b = cxcywh_to_xyxy(first), cxcywh_to_xyxy(second)
+    inter = intersection(a, b)
     union = first[..., 2:].prod(-1) + second[..., 2:].prod(-1) - inter
     hull = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).prod(-1)
     iou = inter / (union + 1e-6)

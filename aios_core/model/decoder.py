@@ -20,6 +20,7 @@ from aios_core.model.parts import BODY, BODY_STAGE, LAYOUTS, PARTS, Slot
 from aios_core.model.pieces import in_pieces
 from aios_core.model.position import box_position
 from aios_core.model.predictions import LayerPredictions
+from aios_core.model.selection import rows_at
 
 FEWEST_PEOPLE = 4
 """Queries that become people however hopeless they are, so that no picture is left without any."""
@@ -181,11 +182,8 @@ class Decoder(nn.Module):
         if least_score > 0:
             promising = int((scores.sigmoid() >= least_score).sum(1).max())
             count = min(max(promising, FEWEST_PEOPLE), count)
-        chosen = scores.topk(count, dim=1).indices[..., None, None]
-        content, references = (
-            x.gather(1, chosen.expand(-1, -1, 1, x.shape[-1])) for x in (queries.content, queries.references)
-        )
-        return People(queries.stage, content, references)
+        chosen = scores.topk(count, dim=1).indices
+        return People(queries.stage, rows_at(queries.content, chosen), rows_at(queries.references, chosen))
 
     def _expand(
         self, people: People, stage: int, heads: Heads, canvas: Canvas, keypoints: Tensor | None = None

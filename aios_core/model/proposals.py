@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
+from aios_core.geometry.boxes_torch import cxcywh_to_xyxy, intersection
 from aios_core.model.encoder import Levels
 from aios_core.model.heads import MLP, class_head
 from aios_core.model.predictions import EncoderPredictions, Proposals
+from aios_core.model.selection import rows_at
 
 ANCHOR_PER_STRIDE = 0.05 / 8
 """Side of a token's anchor box, as a fraction of the picture, per pixel of the level's stride."""
@@ -53,17 +54,11 @@ def candidates(config: ModelConfig) -> int:
     return config.queries if config.proposal_overlap is None else CANDIDATES_PER_QUERY * config.queries
 
 
-def at(values: Tensor, indices: Tensor) -> Tensor:
-    """The rows (B, N, D) of values (B, S, D) with these indices (B, N)."""
-    return values.gather(1, indices[..., None].expand(-1, -1, values.shape[-1]))
-
-
 def overlapped_by_better(boxes: Tensor, greatest: float) -> Tensor:
     """Whether each of the boxes (B, N, 4) cxcywh, best first, overlaps one before it by an IoU above `greatest`; (B, N)
     bool. A box that is itself overlapped counts as one."""
-    low, high = boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2
-    shared = torch.minimum(high[:, :, None], high[:, None]) - torch.maximum(low[:, :, None], low[:, None])
-    shared, area = shared.clamp(min=0).prod(-1), boxes[..., 2:].prod(-1)
+    corners, area = cxcywh_to_xyxy(boxes), boxes[..., 2:].prod(-1)
+    shared = intersection(corners[:, :, None], corners[:, None])
     either = area[:, :, None] + area[:, None] - shared
     return (shared > greatest * either).tril(-1).any(-1)
 
@@ -89,28 +84,21 @@ class ProposalHead(nn.Module):
         shares = levels.canvas.shares[:, None].to(memory.dtype)
         tokens = self.enc_output_norm(self.enc_output(memory.masked_fill(~valid, 0)).to(memory.dtype))
         logits = self.enc_out_class_embed(tokens).to(memory.dtype)
-        boxes = self._boxes(tokens, anchors, shares) if all_tokens else None
-
-        def boxes_at(indices: Tensor) -> Tensor:
-            if boxes is not None:
-                return at(boxes, indices)
-            return self._boxes(at(tokens, indices), at(anchors, indices), shares)
-
-        chosen = self._best(logits.detach().amax(-1), boxes_at)
+        best, chosen = logits.detach().amax(-1).topk(min(self.candidates, tokens.shape[1]), dim=1)
         encoder = None
-        if boxes is not None:
+        if all_tokens:
+            boxes = self._boxes(tokens, anchors, shares)
             encoder = EncoderPredictions(logits, boxes, memory, levels.shapes, valid[..., 0])
-        proposals = Proposals(at(logits, chosen), boxes_at(chosen))
-        return Selection(at(tokens, chosen).detach(), proposals.boxes.detach(), proposals, encoder)
-
-    def _best(self, scores: Tensor, boxes_at: Callable[[Tensor], Tensor]) -> Tensor:
-        """Indices (B, Q) of the queries' tokens, given logits (B, S) of all."""
-        count = min(self.queries, scores.shape[1])
-        if self.greatest_overlap is None:
-            return scores.topk(count, dim=1).indices
-        best, tokens = scores.topk(min(self.candidates, scores.shape[1]), dim=1)
-        doubles = overlapped_by_better(boxes_at(tokens).detach(), self.greatest_overlap)
-        return tokens.gather(1, (best - DOUBLE_PENALTY * doubles).topk(count, dim=1).indices)
+            boxes = rows_at(boxes, chosen)
+        else:
+            boxes = self._boxes(rows_at(tokens, chosen), rows_at(anchors, chosen), shares)
+        if self.greatest_overlap is not None:
+            doubles = overlapped_by_better(boxes.detach(), self.greatest_overlap)
+            count = min(self.queries, tokens.shape[1])
+            first = (best - DOUBLE_PENALTY * doubles).topk(count, dim=1).indices
+            chosen, boxes = rows_at(chosen, first), rows_at(boxes, first)
+        proposals = Proposals(rows_at(logits, chosen), boxes)
+        return Selection(rows_at(tokens, chosen).detach(), boxes.detach(), proposals, encoder)
 
     def _boxes(self, tokens: Tensor, anchors: Tensor, shares: Tensor) -> Tensor:
         delta = self.enc_out_bbox_embed(tokens).to(anchors.dtype)

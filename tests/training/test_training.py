@@ -15,11 +15,12 @@ from aios_core.config import BackboneConfig
 from aios_core.errors import CheckpointError
 from aios_core.model.checkpoint import build_model
 from aios_core.model.framing import framing
+from aios_core.model.selection import rows_at
 from training import targets as targets_module
 from training.config import OPEN
 from training.data.sample import Sample, joints_px, read_shard, write_shard
 from training.dense import side_loss
-from training.losses import gather_people, project
+from training.losses import project
 from training.matcher import iou_and_giou, match, oks
 from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
 from training.open_recipe import OpenRecipe
@@ -232,7 +233,7 @@ def test_losses_vanish_at_the_truth_and_grow_away_from_it():
 
 def test_gathering_people_takes_each_pictures_own():
     values = torch.arange(12.0).view(2, 3, 2)
-    assert gather_people(values, torch.tensor([[2, 0], [1, 1]]))[:, :, 0].tolist() == [[4, 0], [8, 8]]
+    assert rows_at(values, torch.tensor([[2, 0], [1, 1]]))[:, :, 0].tolist() == [[4, 0], [8, 8]]
 
 
 def test_average_precision_on_hand_worked_cases():

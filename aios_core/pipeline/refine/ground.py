@@ -42,12 +42,12 @@ def estimate_ground(contacts: Sequence[np.ndarray], trunks: np.ndarray, level: b
     is_of = person[:, None] == np.arange(len(contacts))  # (K, P)
     roll, pitch = believed
     height = float(np.median(-(soles @ up_in_camera(roll, pitch))))
+    sight = soles / np.linalg.norm(soles, axis=-1, keepdims=True)
     further = np.zeros(len(contacts))  # each person's place along the line of sight, as a share of the depth
     for _ in range(ROUNDS):
         up = up_in_camera(roll, pitch)
         moved = soles * (1 + further[person])[:, None]
         residual = moved @ up + height
-        sight = soles / np.linalg.norm(soles, axis=-1, keepdims=True)
         spread = np.hypot(SOLE_SIGMA, (sight @ up) * DEPTH_SIGMA * soles[:, 2])
         weights = _robust(residual, spread)  # jumps do not lift it,
         precision = np.concatenate([1 / np.square(sigma), [1e-6], _robust(further, SIZE_SIGMA)])  # nor does a box
