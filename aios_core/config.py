@@ -130,6 +130,8 @@ class RefineConfig:
     """Turned-about people, swapped limbs and leaps in depth that last a few frames are replaced."""
     order_depths: bool = True
     """People whom others hide are moved behind those, where sizes say something else."""
+    sizes_from_ground: bool = True
+    """Who would float over the common ground or sink into it is built taller or smaller, as far away as that takes."""
     level_camera: bool = False
     """The camera was held level: only its height comes from where people stand, not its roll and pitch."""
     lock_feet: bool = True

@@ -55,7 +55,7 @@ def one_euro(min_cutoff: float, beta: float) -> Filter:
 
 OFF = RefineConfig(
     body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
-    lock_feet=False, order_depths=False,
+    lock_feet=False, order_depths=False, sizes_from_ground=False,
 )  # fmt: skip
 """What was measured, as it is."""
 FILTERS: dict[str, Filter] = {

@@ -110,7 +110,7 @@ def _ways(mocap: Mocap, body: BodyModel) -> list[_Way]:
     people = [_pelvis_and_feet(track, mocap, body) for track in mocap.tracks if track.measured is not None]
     if not people:
         return []
-    up = estimate_ground([], np.concatenate([trunk for *_, trunk in people]))[2, :3]
+    up = estimate_ground([], np.concatenate([trunk for *_, trunk in people]))[0][2, :3]
     ways = [
         _way(times[piece], pelvis[piece], feet[piece], up)
         for times, pelvis, feet, stretches, _ in people

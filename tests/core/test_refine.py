@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
 from aios_core.body.skinning import full_pose, pose_joints
+from aios_core.body.transfer import height
 from aios_core.config import RefineConfig
 from aios_core.evaluation.motion import motion_scores, soles_in_world
 from aios_core.geometry.rotations import (
@@ -20,11 +21,12 @@ from aios_core.geometry.rotations import (
     rotmat_to_axis_angle,
 )
 from aios_core.mocap import IMPUTED, INTERPOLATED, MEASURED, Mocap
-from aios_core.pipeline.refine import refine
+from aios_core.pipeline.refine import raw_track, refine
 from aios_core.pipeline.refine.contacts import detect_contacts
 from aios_core.pipeline.refine.ground import camera_pose, estimate_ground, up_in_camera
 from aios_core.pipeline.refine.motion import keys_of
 from aios_core.pipeline.refine.outliers import place_outliers, rotation_outliers
+from aios_core.pipeline.refine.size import betas_for_size
 from aios_core.pipeline.refine.smooth import smooth, smooth_curves, smooth_rotations, whittaker
 from tests.motion_clips import clips, mirrored, placed, the_body
 from tests.noisy_mocaps import NetworkNoise, drift, observe, scene
@@ -365,10 +367,10 @@ def test_a_ground_plane_that_is_given_exactly_comes_back():
     world = np.stack([rng.uniform(-3, 3, 40), rng.uniform(3, 9, 40), np.zeros(40)], -1)
     soles = (world - pose[:3, 3]) @ pose[:3, :3]
     trunks = np.tile(up_in_camera(0.02, 0.25), (30, 1))
-    found = estimate_ground([soles], trunks)
+    found, _ = estimate_ground([soles], trunks)
     assert np.abs(found - pose).max() < 0.02
     on_a_box = soles[:5] + up_in_camera(0.02, 0.25) * 0.5
-    assert np.abs(estimate_ground([soles[5:20], soles[20:], on_a_box], trunks) - pose).max() < 0.03
+    assert np.abs(estimate_ground([soles[5:20], soles[20:], on_a_box], trunks)[0] - pose).max() < 0.03
 
 
 def test_people_whose_size_is_misjudged_do_not_tilt_the_ground():
@@ -381,11 +383,37 @@ def test_people_whose_size_is_misjudged_do_not_tilt_the_ground():
         for middle, share in (((-1.5, 5.0), misjudged), ((1.5, 5.0), -misjudged), ((0.0, 7.0), misjudged)):
             world = np.concatenate([middle + rng.uniform(-0.5, 0.5, (10, 2)), np.zeros((10, 1))], -1)
             soles.append((1 + share) * ((world - pose[:3, 3]) @ pose[:3, :3]))
-        found = estimate_ground(soles, trunks)
+        found, _ = estimate_ground(soles, trunks)
         tilts.append(np.degrees(np.arccos(found[2, :3] @ pose[2, :3])))
-        together = estimate_ground([np.concatenate(soles)], trunks)  # as if they were one person, who has one size
+        together, _ = estimate_ground([np.concatenate(soles)], trunks)  # as if they were one person, who has one size
         assert np.degrees(np.arccos(together[2, :3] @ pose[2, :3])) > 2 * tilts[-1]
     assert max(tilts) < 2
+
+
+@pytest.mark.parametrize("misjudged", [-1.5, 1.5])
+def test_a_person_of_misjudged_size_is_built_as_tall_as_the_ground_says_and_seen_as_before(body, misjudged):
+    truth = three_people()
+    seen = observe(truth, NetworkNoise(), 0)
+    measured = seen.tracks[0].measured
+    betas = measured.betas + np.float32(misjudged) * np.eye(10, dtype=np.float32)[0]  # of which one is about 0.09 m
+    first = raw_track(1, replace(measured, betas=betas), "misjudged")
+    seen = replace(seen, tracks=(first, *seen.tracks[1:]))
+    free = RefineConfig(sizes_from_ground=False)
+    before, after = refine(seen, body, free), refine(seen, body, RefineConfig())
+    heights = [height(body, mocap.tracks[0].betas) - height(body, truth.tracks[0].betas) for mocap in (before, after)]
+    assert abs(heights[1]) < 0.75 * abs(heights[0])  # a third of the error looks like another height of the camera
+    old, new = scores(truth, before, body)[0], scores(truth, after, body)[0]
+    assert new.mpjpe_mm < 0.9 * old.mpjpe_mm
+    assert new.reprojection_px < old.reprojection_px + 0.2
+    known = refine(seen, body, RefineConfig(), shapes={1: first.betas}).tracks[0]
+    assert np.array_equal(known.betas, first.betas), "a shape that is known is kept"
+
+
+def test_betas_for_a_size_make_every_limb_so_much_longer(body):
+    betas = np.random.default_rng(0).normal(0, 1, 10)
+    for factor in (0.9, 1.0, 1.1):
+        ratio = height(body, betas_for_size(body, betas, factor)) / height(body, betas)
+        assert ratio == pytest.approx(factor, abs=0.01)
 
 
 def test_short_gaps_are_closed_and_long_ones_stay(measured, body):

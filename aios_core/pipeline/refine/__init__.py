@@ -12,8 +12,10 @@ from aios_core.body.transfer import body_for_shape
 from aios_core.config import RefineConfig
 from aios_core.mocap import MEASURED, Measured, Mocap, Track
 from aios_core.pipeline.refine.depth_order import order_depths
+from aios_core.pipeline.refine.facing import facing_one_way
 from aios_core.pipeline.refine.fit_figure import fit_figure
 from aios_core.pipeline.refine.motion import clean
+from aios_core.pipeline.refine.size import resized
 from aios_core.pipeline.refine.space import Figure, ground_of, settled, stand
 
 
@@ -61,37 +63,50 @@ def refine(
 
     shapes: betas (10,) of tracks whose shape is known, by their number; people are placed anew for them.
     """
-    figures, warnings = [], []
+    figures, warnings, shapes = [], [], shapes or {}
     size = (mocap.width, mocap.height)
     for track in mocap.tracks:
         fitted, betas, warning = body_for_shape(body, track.betas, mocap.body_family)
         if track.measured is not None:
             raw = raw_track(track.id, track.measured, track.name)
-            known = (shapes or {}).get(track.id)
+            known = shapes.get(track.id)
             raw = raw if known is None else replace(raw, betas=np.asarray(known, np.float32))
             fitted, betas, warning = body_for_shape(body, raw.betas, mocap.body_family)
+            if config.replace_outliers:
+                raw = facing_one_way(raw, mocap.timestamps, fitted, mocap.camera)
             track = clean(raw, mocap.timestamps, fitted, betas, mocap.camera, size, config)
         warnings += [warning] if warning and warning not in warnings else []
-        figures.append(Figure(track, fitted, betas))
+        figures.append(Figure(track, fitted, betas, track.id in shapes))
     for warning in warnings:
         on_warning(warning)
     if config.order_depths:
-        figures = order_depths(figures, mocap.timestamps)
-    camera_to_world = _world(figures, mocap, config)
+        figures = _farther(figures, order_depths(figures, mocap.timestamps), body, mocap.body_family)
+    figures, camera_to_world = _grounded(figures, body, mocap, config)
     if config.fit_picture:
         # The fit weighs contacts softly, by itself; they are told from legs that nothing has moved yet.
         figures = [replace(f, track=stand(f, camera_to_world, mocap.timestamps, False)) for f in figures]
-        figures = [
-            fit_figure(f, mocap.camera, size, camera_to_world, mocap.timestamps, f.track.id not in (shapes or {}))
-            for f in figures
-        ]
-        camera_to_world = _world(figures, mocap, config)
-    tracks = tuple(stand(figure, camera_to_world, mocap.timestamps, config.lock_feet) for figure in figures)
-    return replace(mocap, tracks=tracks, camera_to_world=camera_to_world)
+        figures = [fit_figure(f, mocap.camera, size, camera_to_world, mocap.timestamps) for f in figures]
+        figures, camera_to_world = _grounded(figures, body, mocap, config)
+    figures = [replace(f, track=stand(f, camera_to_world, mocap.timestamps, config.lock_feet)) for f in figures]
+    tracks = [replace(f.track, measured=track.measured) for f, track in zip(figures, mocap.tracks, strict=True)]
+    return replace(mocap, tracks=tuple(tracks), camera_to_world=camera_to_world)
 
 
-def _world(figures: list[Figure], mocap: Mocap, config: RefineConfig) -> np.ndarray:
-    """(1 or T, 4, 4) camera to world in which everybody's planted feet are on the ground."""
+def _grounded(
+    figures: list[Figure], body: BodyModel, mocap: Mocap, config: RefineConfig
+) -> tuple[list[Figure], np.ndarray]:
+    """The figures at the distance at which they stand on the ground, and (1 or T, 4, 4) camera to world."""
     if len(mocap.camera_to_world) > 1:
-        return settled(figures, mocap.camera_to_world, mocap.timestamps)
-    return ground_of(figures, mocap.timestamps, config.level_camera)[None]
+        return figures, settled(figures, mocap.camera_to_world, mocap.timestamps)
+    camera_to_world, factors = ground_of(figures, mocap.timestamps, config.level_camera)
+    if config.sizes_from_ground:
+        figures = _farther(figures, factors, body, mocap.body_family)
+    return figures, camera_to_world[None]
+
+
+def _farther(figures: list[Figure], factors: np.ndarray, body: BodyModel, family: str) -> list[Figure]:
+    """The measured figures so many times as far away, and as tall."""
+    return [
+        figure if figure.track.measured is None else resized(figure, factor, body, family)
+        for figure, factor in zip(figures, factors.tolist(), strict=True)
+    ]

@@ -2,14 +2,14 @@
 
 How large a person is comes out of one camera to within some percent, and with it how far away, so that two who pass
 close may be built in the wrong order. Who is hidden is seen less surely than usual, or not at all, and the one before
-them is not. Where that says more than the sizes do, both are moved along their lines of sight, as little as it takes:
-the whole track by one factor, for it is the size that was wrong.
+them is not. Where that says more than the sizes do, both belong elsewhere along their lines of sight, as little as it
+takes: the whole track by one factor, for it is the size that was wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,8 +49,8 @@ class _Order:
     """By how much the logarithm of the distance ratio falls short."""
 
 
-def order_depths(figures: Sequence[Figure], times: np.ndarray) -> list[Figure]:
-    """The figures (camera frame), those moved along their line of sight whom occlusions show in another order.
+def order_depths(figures: Sequence[Figure], times: np.ndarray) -> np.ndarray:
+    """(P,) by which factor each figure (camera frame) stands farther away than its size says, going by occlusions.
 
     times: (T,) seconds of the Mocap's frames.
     """
@@ -69,16 +69,11 @@ def order_depths(figures: Sequence[Figure], times: np.ndarray) -> list[Figure]:
                 change[order.behind] += missing / 2
                 change[order.before] -= missing / 2
         change = np.clip(change, -MOST, MOST)
-    return [_moved(f, p, c) if c else f for f, p, c in zip(figures, pelvis, change, strict=True)]
+    return np.exp(change)
 
 
 def _pelvis(figure: Figure) -> np.ndarray:
     return figure.track.transl.astype(np.float64) + rest_joints(figure.body, figure.betas)[0]
-
-
-def _moved(figure: Figure, pelvis: np.ndarray, change: float) -> Figure:
-    transl = figure.track.transl + (np.exp(change) - 1) * pelvis
-    return replace(figure, track=replace(figure.track, transl=transl.astype(np.float32)))
 
 
 def _orders(i: int, k: int, figures: Sequence[Figure], pelvis: Sequence[np.ndarray], times: np.ndarray) -> list[_Order]:

@@ -20,20 +20,19 @@ def fit_figure(
     size: tuple[int, int],
     camera_to_world: np.ndarray,
     times: np.ndarray,
-    fit_shape: bool = True,
     config: FitConfig | None = None,
 ) -> Figure:
     """The figure whose joints lie on its measured 2-d joints as well as its motion allows.
 
     size: (width, height) pixels; camera_to_world: (1 or T, 4, 4); times: (T,) seconds. The track's contacts are used.
-    The shape changes only with fit_shape and where it is the body's own. A track without measurements comes back as it
+    The shape changes only where it is the body's own and not known. A track without measurements comes back as it
     was.
     """
     track = figure.track
     if track.measured is None:
         return figure
     config = config or FitConfig()
-    own_shape = fit_shape and np.array_equal(figure.betas, track.betas)
+    own_shape = not figure.is_size_known and np.array_equal(figure.betas, track.betas)
     if not own_shape:
         config = replace(config, shape_sigma=0.0)
     hands = track.left_hand_pose, track.right_hand_pose, track.jaw_pose

@@ -24,25 +24,32 @@ DEPTH_SIGMA = 0.06
 """... and along it, as a share of the depth, anew in every contact ..."""
 SIZE_SIGMA = 0.05
 """... and in all contacts of a person, who is a little taller or smaller than thought and so further or nearer."""
+KNOWN_SIZE_SIGMA = 0.005
+"""The same of a person whose shape was given."""
+MOST_SHARE = 0.15
+"""Nobody is thought to stand farther or nearer by more."""
 ROUNDS = 12
 
 
-def estimate_ground(contacts: Sequence[np.ndarray], trunks: np.ndarray, level: bool = False) -> np.ndarray:
+def estimate_ground(
+    contacts: Sequence[np.ndarray], trunks: np.ndarray, level: bool = False, known: Sequence[bool] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """(4, 4) camera to world, with the ground at z = 0 and the camera in (0, 0, height), looking along +y.
 
-    contacts: (K, 3) of each person, camera space: where soles stood, one place for each contact; trunks: (L, 3)
-    directions from pelvis to neck. Any may be empty. level: the camera is known to be level.
+    And (P,) by which factor each person stands farther away than thought. contacts: (K, 3) of each person, camera
+    space: where soles stood, one place for each contact; trunks: (L, 3) directions from pelvis to neck. Any may be
+    empty. level: the camera is known to be level; known: of each person, whether the size is; nobody's is by default.
     """
     believed, sigma = ((0.0, 0.0), (1e-6, 1e-6)) if level else _believed(trunks)
-    contacts = [places for places in contacts if len(places)]
-    if not contacts:
-        return camera_pose(*believed, 1.6)
-    soles = np.concatenate(contacts)
+    soles = np.concatenate([np.zeros((0, 3)), *contacts])
+    if not len(soles):
+        return camera_pose(*believed, 1.6), np.ones(len(contacts))
     person = np.repeat(np.arange(len(contacts)), [len(places) for places in contacts])
     is_of = person[:, None] == np.arange(len(contacts))  # (K, P)
     roll, pitch = believed
     height = float(np.median(-(soles @ up_in_camera(roll, pitch))))
     sight = soles / np.linalg.norm(soles, axis=-1, keepdims=True)
+    size_sigma = np.where(known, KNOWN_SIZE_SIGMA, SIZE_SIGMA) if len(known) else SIZE_SIGMA
     further = np.zeros(len(contacts))  # each person's place along the line of sight, as a share of the depth
     for _ in range(ROUNDS):
         up = up_in_camera(roll, pitch)
@@ -50,7 +57,7 @@ def estimate_ground(contacts: Sequence[np.ndarray], trunks: np.ndarray, level: b
         residual = moved @ up + height
         spread = np.hypot(SOLE_SIGMA, (sight @ up) * DEPTH_SIGMA * soles[:, 2])
         weights = _robust(residual, spread)  # jumps do not lift it,
-        precision = np.concatenate([1 / np.square(sigma), [1e-6], _robust(further, SIZE_SIGMA)])  # nor does a box
+        precision = np.concatenate([1 / np.square(sigma), [1e-6], _robust(further, size_sigma)])  # nor does a box
         step = 1e-4
         slopes = [
             moved @ (up_in_camera(roll + step, pitch) - up) / step,
@@ -62,7 +69,7 @@ def estimate_ground(contacts: Sequence[np.ndarray], trunks: np.ndarray, level: b
         normal = rows.T @ (rows * weights[:, None]) + np.diag(precision)
         change = np.linalg.solve(normal, -precision * off - rows.T @ (weights * residual))
         roll, pitch, height, further = roll + change[0], pitch + change[1], height + change[2], further + change[3:]
-    return camera_pose(roll, pitch, height)
+    return camera_pose(roll, pitch, height), 1 + np.clip(further, -MOST_SHARE, MOST_SHARE)
 
 
 def up_in_camera(roll: float, pitch: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from aios_core.body.joints import BODY, BODY_JOINTS, JAW, LEFT_HAND, RIGHT_HAND
 from aios_core.body.skinning import full_pose, pose_joints, rest_joints
 from aios_core.config import RefineConfig
 from aios_core.geometry.rotations import axis_angle_to_quat_wxyz, quat_wxyz_to_axis_angle
-from aios_core.mocap import IMPUTED, INTERPOLATED, MEASURED, Camera, Measured, Track
+from aios_core.mocap import IMPUTED, INTERPOLATED, Camera, Measured, Track
 from aios_core.pipeline.placement import place
 from aios_core.pipeline.refine.confidence import part_confidence
 from aios_core.pipeline.refine.outliers import place_outliers, rotation_outliers
@@ -82,7 +82,7 @@ def clean(
     size: tuple[int, int],
     config: RefineConfig,
 ) -> Track:
-    """The track with clean motion from its measurements.
+    """A raw track with clean motion from its measurements.
 
     times: (T,) seconds of all frames; body, betas: what the person is built with; size: (width, height) pixels.
     """
@@ -103,8 +103,8 @@ def clean(
     transl = place(joints, seen.joints_px, seen.keypoints_px, camera, keypoint_weight)
     pelvis = rest_joints(body, betas)[0]
     transl = smooth_place(transl + pelvis, times[keys.frames], confidence[:, 0], keys, config) - pelvis
-    kinds = np.where(keys.is_measured, np.where(imputed, IMPUTED, MEASURED), INTERPOLATED)
-    confidence = confidence * np.where(imputed, IMPUTED_CONFIDENCE, 1.0)[:, None] * keys.is_measured[:, None]
+    kinds = np.where(keys.is_measured, np.where(imputed, IMPUTED, track.key_kinds[keys.rows]), INTERPOLATED)
+    confidence = confidence * np.where(kinds == IMPUTED, IMPUTED_CONFIDENCE, 1.0)[:, None] * keys.is_measured[:, None]
     expression = _smooth_vectors(seen.expression, times[keys.frames], confidence[:, 3], keys, config.face_seconds)
     pose, transl = pose.astype(np.float32), transl.astype(np.float32)
     return replace(

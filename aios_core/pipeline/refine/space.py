@@ -31,12 +31,15 @@ class Figure:
     body: BodyModel
     betas: np.ndarray
     """(10,) of the body's family."""
+    is_size_known: bool = False
+    """The shape was given, not measured."""
 
 
-def ground_of(figures: Sequence[Figure], times: np.ndarray, level: bool = False) -> np.ndarray:
+def ground_of(figures: Sequence[Figure], times: np.ndarray, level: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """(4, 4) camera to world for a camera that stands still, from the feet of everybody; times (T,) of the frames.
 
-    level: the camera was held level, so that only its height is looked for.
+    And (P,) by which factor each figure stands farther away than its size says. level: the camera was held level, so
+    that only its height is looked for.
     """
     transforms = [
         body_transforms(f.body, f.betas, full_pose(f.track.global_orient, f.track.body_pose), f.track.transl)
@@ -48,14 +51,15 @@ def ground_of(figures: Sequence[Figure], times: np.ndarray, level: bool = False)
     ]
     trunks = [moved[:, NECK, :3, 3] - moved[:, PELVIS, :3, 3] for moved in transforms]
     trunks = np.concatenate(trunks) if trunks else np.zeros((0, 3))
-    pose = estimate_ground([], trunks, level)
+    pose, _ = estimate_ground([], trunks, level)
     for _ in range(ROUNDS):
         standing = [
             standing_soles(f.track, points @ pose[:3, :3].T + pose[:3, 3], pose[None, :3, 3], times)
             for f, points in zip(figures, soles, strict=True)
         ]
-        pose = estimate_ground(list(map(contact_places, soles, standing)), trunks, level)
-    return pose
+        contacts = list(map(contact_places, soles, standing))
+        pose, factors = estimate_ground(contacts, trunks, level, [f.is_size_known for f in figures])
+    return pose, factors
 
 
 def settled(figures: Sequence[Figure], camera_to_world: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -1,0 +1,115 @@
+"""People seen from behind whom the network took for seen from the front, or the other way round.
+
+One picture leaves two ways to understand a figure that fill the same outline: the one mirrored along the line of sight
+has the sides swapped and looks the other way. A network that hesitates between them changes from one to the other from
+one frame to the next, which no body can. The course through the measurements and their mirrored selves that moves most
+like a body, and is mirrored for as short as that allows, is taken for what happened. Where both ways are alike, as for
+somebody seen from the side whose legs pass each other, the change goes unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from aios_core.body.body_model import BodyModel
+from aios_core.body.joints import BODY, BODY_JOINTS, LEFT_HAND, MIRROR_55, MIRROR_COCO17, RIGHT_HAND
+from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
+from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
+from aios_core.mocap import IMPUTED, Camera, Measured, Track
+
+FASTEST = 1.5
+"""Metres a second that joints move at about their pelvis, on average over a body: more than a turn in a second."""
+NOISE = 0.03
+"""Metres that they seem to move besides, from frame to frame."""
+TOLERANCE = 0.05
+"""Metres beyond both that cost one unit."""
+MIRRORED_PER_SECOND = 1.5
+"""Units that a second of mirrored measurements costs,"""
+OMITTED_PER_SECOND = 25.0
+"""and a second left out: single frames may show anything."""
+LONGEST_OMISSION = 0.2
+"""Seconds."""
+FACE_SIDES = [0, 1, 2, 5, 4, 3]
+"""Face keypoints of the mirrored figure: the right and the left contour change places."""
+
+
+def facing_one_way(track: Track, times: np.ndarray, body: BodyModel, camera: Camera) -> Track:
+    """A raw track whose measurements are mirrored along the line of sight where they were taken the wrong way round.
+
+    Those are marked as imputed. times: (T,) seconds of the Mocap's frames.
+    """
+    measured = track.measured
+    other = mirrored_along_sight(measured, camera)
+    joints = np.stack([_joints(way, body) for way in (measured, other)], 1)  # (M, 2, 22, 3)
+    is_mirrored = _course(joints, times[measured.frames])
+    rows = np.flatnonzero(is_mirrored)
+    arrays = {name: value.copy() for name, value in vars(measured).items()}
+    for name, value in arrays.items():
+        value[rows] = getattr(other, name)[rows]
+    kinds = np.where(is_mirrored, np.uint8(IMPUTED), track.key_kinds)
+    return replace(track, measured=Measured(**arrays), key_kinds=kinds)
+
+
+def mirrored_along_sight(measured: Measured, camera: Camera) -> Measured:
+    """The other figures (camera frame) that the same pictures may show: nearer is farther and left is right."""
+    pose = full_pose(
+        measured.global_orient, measured.body_pose, measured.left_hand_pose, measured.right_hand_pose, measured.jaw_pose
+    )
+    sight = (measured.joints_px[:, 0] - camera.center_px) / camera.focal_px
+    sight = np.concatenate([sight, np.ones((len(sight), 1))], 1)
+    sight /= np.linalg.norm(sight, axis=1, keepdims=True)
+    mirror = np.eye(3) - 2 * sight[:, :, None] * sight[:, None]
+    turned = mirror @ axis_angle_to_rotmat(pose[:, 0].astype(np.float64)) @ np.diag([-1.0, 1, 1])
+    pose = mirrored_pose(pose)
+    return replace(
+        measured,
+        global_orient=rotmat_to_axis_angle(turned).astype(np.float32),
+        body_pose=pose[:, BODY],
+        left_hand_pose=pose[:, LEFT_HAND],
+        right_hand_pose=pose[:, RIGHT_HAND],
+        keypoints_px=measured.keypoints_px[:, MIRROR_COCO17],
+        left_hand_keypoints_px=measured.right_hand_keypoints_px,
+        right_hand_keypoints_px=measured.left_hand_keypoints_px,
+        face_keypoints_px=measured.face_keypoints_px[:, FACE_SIDES],
+        joints_px=measured.joints_px[:, MIRROR_55[:BODY_JOINTS]],
+    )
+
+
+def _joints(measured: Measured, body: BodyModel) -> np.ndarray:
+    """(M, 22, 3) metres from the pelvis, of the neutral shape."""
+    pose = full_pose(measured.global_orient, measured.body_pose)
+    joints = pose_joints(body, np.zeros((len(pose), 10), np.float32), pose)[:, :BODY_JOINTS]
+    return joints - joints[:, :1]
+
+
+def _course(joints: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(M,) bool: where the second of two ways (M, 2, 22, 3) is taken, by dynamic programming over the kept frames."""
+    count = len(joints)
+    steps = np.diff(times, prepend=times[0])
+    spent = np.cumsum(np.minimum(steps, 2 * np.median(steps[1:]) if count > 1 else 0))  # a gap is not one long frame
+    cost = np.full((count, 2), np.inf)
+    cost[0] = 0.0
+    before = np.zeros((count, 2, 2), int)  # the frame and the way that came before
+    for t in range(1, count):
+        first = min(int(np.searchsorted(times, times[t] - LONGEST_OMISSION)), t - 1)
+        back = np.arange(first, t)
+        moved = np.linalg.norm(joints[t][None, None] - joints[back, :, None], axis=-1).mean(-1)  # (L, 2, 2)
+        free = NOISE + FASTEST * (times[t] - times[back])
+        leap = np.maximum(moved - free[:, None, None], 0) / TOLERANCE
+        left_out = OMITTED_PER_SECOND * (spent[t - 1] - spent[back])
+        mirrored = MIRRORED_PER_SECOND * (spent[t] - spent[back])[:, None] * np.array([0.0, 1.0])
+        reach = cost[back][:, :, None] + leap + left_out[:, None, None] + mirrored[:, None]
+        flat = reach.transpose(2, 0, 1).reshape(2, -1)
+        best = flat.argmin(1)
+        cost[t] = flat.min(1)
+        before[t] = np.stack([back[best // 2], best % 2], 1)
+    answer = np.zeros(count, bool)
+    t, way = count - 1, int(cost[-1].argmin())
+    while True:
+        earlier, way_before = (int(i) for i in before[t, way]) if t else (-1, way)
+        answer[earlier + 1 : t + 1] = bool(way)
+        if t == 0:
+            return answer
+        t, way = earlier, way_before
