@@ -91,6 +91,21 @@ def test_who_turns_about_and_stays_so_is_believed(seconds):
     assert not (understood(mocap).key_kinds == IMPUTED).any()
 
 
+@pytest.mark.parametrize("yaw", [-np.pi / 2, np.pi / 2])
+def test_of_two_ways_that_are_seen_as_often_the_one_that_walks_forwards_is_believed(yaw):
+    mocap = observe(scene([placed(clips()["walker"], 0.0, 5.0, yaw)]), STEADY, 0)  # towards the camera, or away
+    count = len(mocap.tracks[0].measured)
+    rows = np.arange(count // 4, count - count // 4)
+    rows = np.concatenate([rows, [count - 1]])  # one more of the wrong ones than of the right ones
+    assert np.array_equal(np.flatnonzero(understood(wrong_way_round(mocap, rows)).key_kinds == IMPUTED), rows)
+
+
+def test_who_is_always_seen_to_walk_backwards_does():
+    mocap = observe(scene([placed(clips()["walker"], 0.0, 5.0, np.pi / 2)]), STEADY, 0)
+    wrong = wrong_way_round(mocap, np.arange(len(mocap.tracks[0].measured)))
+    assert not (understood(wrong).key_kinds == IMPUTED).any()
+
+
 def test_pictures_far_apart_in_time_are_each_taken_as_they_are():
     _, mocap = seen("boxer")
     rows = np.arange(0, 150, 30)

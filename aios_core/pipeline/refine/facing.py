@@ -3,8 +3,8 @@
 One picture leaves two ways to understand a figure that fill the same outline: the one mirrored along the line of sight
 has the sides swapped and looks the other way. A network that hesitates between them changes from one to the other from
 one frame to the next, which no body can. The course through the measurements and their mirrored selves that moves most
-like a body, and is mirrored for as short as that allows, is taken for what happened. Where both ways are alike, as for
-somebody seen from the side whose legs pass each other, the change goes unseen.
+like a body, walks forwards rather than backwards, and is mirrored for as short as that allows, is taken for what
+happened. Where both are alike, as for somebody seen from the side whose legs pass each other, a change goes unseen.
 """
 
 from __future__ import annotations
@@ -12,21 +12,31 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from aios_core.body.body_model import BodyModel
 from aios_core.body.joints import BODY, BODY_JOINTS, LEFT_HAND, MIRROR_55, MIRROR_COCO17, RIGHT_HAND
 from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
 from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import IMPUTED, Camera, Measured, Track
+from aios_core.pipeline.placement import place
 
-FASTEST = 1.5
-"""Metres a second that joints move at about their pelvis, on average over a body: more than a turn in a second."""
+FASTEST = 1.0
+"""Metres a second that joints move at about their pelvis, on average over a body: about a turn in a second."""
 NOISE = 0.03
 """Metres that they seem to move besides, from frame to frame."""
 TOLERANCE = 0.05
 """Metres beyond both that cost one unit."""
+CHANGE = 0.5
+"""Units that it costs to go from one way to the other;"""
 MIRRORED_PER_SECOND = 1.5
-"""Units that a second of mirrored measurements costs,"""
+"""that a second of mirrored measurements costs,"""
+BACKWARDS_PER_SECOND = 1.0
+"""or a second of walking backwards: less, so that who is always seen to walk backwards does,"""
+STROLL, WALK = 0.4, 1.2
+"""Metres a second along the line of sight: slower steps count nothing, faster ones fully."""
+WALK_SECONDS = 0.3
+"""Ways are looked at over about so long."""
 OMITTED_PER_SECOND = 25.0
 """and a second left out: single frames may show anything."""
 LONGEST_OMISSION = 0.2
@@ -42,8 +52,9 @@ def facing_one_way(track: Track, times: np.ndarray, body: BodyModel, camera: Cam
     """
     measured = track.measured
     other = mirrored_along_sight(measured, camera)
+    times = times[measured.frames]
     joints = np.stack([_joints(way, body) for way in (measured, other)], 1)  # (M, 2, 22, 3)
-    is_mirrored = _course(joints, times[measured.frames])
+    is_mirrored = _course(joints, _backwards(measured, joints[:, 0], times, camera), times)
     rows = np.flatnonzero(is_mirrored)
     arrays = {name: value.copy() for name, value in vars(measured).items()}
     for name, value in arrays.items():
@@ -84,8 +95,24 @@ def _joints(measured: Measured, body: BodyModel) -> np.ndarray:
     return joints - joints[:, :1]
 
 
-def _course(joints: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(M,) bool: where the second of two ways (M, 2, 22, 3) is taken, by dynamic programming over the kept frames."""
+def _backwards(measured: Measured, joints: np.ndarray, times: np.ndarray, camera: Camera) -> np.ndarray:
+    """(M, 2) how much the measured figure with joints (M, 22, 3), and the mirrored one, walk backwards, 0..1."""
+    depth = np.log(place(joints, measured.joints_px, measured.keypoints_px, camera, 0.0)[:, 2])
+    if len(times) < 2:
+        return np.zeros((len(times), 2))
+    usual = float(np.median(np.diff(times)))
+    speed = np.gradient(gaussian_filter1d(depth, WALK_SECONDS / usual, mode="nearest"), times) * np.exp(depth)
+    ahead = axis_angle_to_rotmat(measured.global_orient.astype(np.float64))[:, 2, 2]  # away from the camera
+    share = np.clip((np.abs(speed) - STROLL) / (WALK - STROLL), 0, 1)
+    forwards = share * np.sign(speed) * ahead
+    return np.stack([-forwards, forwards], 1).clip(0)
+
+
+def _course(joints: np.ndarray, backwards: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(M,) bool: where the second of two ways is taken, by dynamic programming over the kept frames.
+
+    joints: (M, 2, 22, 3) metres; backwards: (M, 2) how much each walks backwards.
+    """
     count = len(joints)
     steps = np.diff(times, prepend=times[0])
     spent = np.cumsum(np.minimum(steps, 2 * np.median(steps[1:]) if count > 1 else 0))  # a gap is not one long frame
@@ -99,8 +126,9 @@ def _course(joints: np.ndarray, times: np.ndarray) -> np.ndarray:
         free = NOISE + FASTEST * (times[t] - times[back])
         leap = np.maximum(moved - free[:, None, None], 0) / TOLERANCE
         left_out = OMITTED_PER_SECOND * (spent[t - 1] - spent[back])
-        mirrored = MIRRORED_PER_SECOND * (spent[t] - spent[back])[:, None] * np.array([0.0, 1.0])
-        reach = cost[back][:, :, None] + leap + left_out[:, None, None] + mirrored[:, None]
+        odd = BACKWARDS_PER_SECOND * backwards[t] + MIRRORED_PER_SECOND * np.array([0.0, 1.0])
+        oddly = (spent[t] - spent[back])[:, None] * odd
+        reach = cost[back][:, :, None] + leap + CHANGE * (1 - np.eye(2)) + left_out[:, None, None] + oddly[:, None]
         flat = reach.transpose(2, 0, 1).reshape(2, -1)
         best = flat.argmin(1)
         cost[t] = flat.min(1)
