@@ -30,7 +30,7 @@ from .queue import (
     AIOS_OT_submit_queue,
     AIOS_OT_unqueue,
 )
-from .refining import AIOS_OT_follow_camera, AIOS_OT_refine, AIOS_OT_shape_person
+from .refining import AIOS_OT_follow_camera, AIOS_OT_refine, AIOS_OT_shape_person, AIOS_OT_turn_person
 from .scene import GRAPH
 from .take import armatures_of, take_of, takes
 
@@ -191,6 +191,7 @@ class _MotionPanel(_Sidebar):
         draw_refining(_settings_column(self.layout), context.scene.aios)
         self.layout.operator(AIOS_OT_refine.bl_idname, icon="MOD_SMOOTH")
         self.layout.operator(AIOS_OT_shape_person.bl_idname, icon="MOD_CLOTH")
+        self.layout.operator(AIOS_OT_turn_person.bl_idname, icon="MOD_MIRROR")
         self.layout.operator(AIOS_OT_follow_camera.bl_idname, icon="CAMERA_DATA")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 from aios_core import mocap
 from aios_core.camera_path import save_camera_path
@@ -120,6 +121,34 @@ class AIOS_OT_follow_camera(_RefineOperator, bpy.types.Operator):
         return ["--camera-path", str(save_camera_path(path, take.path.with_suffix(".camera.npz")))]
 
 
+class AIOS_OT_turn_person(_RefineOperator, bpy.types.Operator):
+    """Turn the active person about for some frames: seen from behind, not from the front, or the other way round"""
+
+    bl_idname = "aios.turn_person"
+    bl_label = "Turn About"
+    first: bpy.props.IntProperty(name="First Frame", description="First frame in which the person is to turn about")
+    last: bpy.props.IntProperty(name="Last Frame", description="Last frame in which the person is to turn about")
+
+    def invoke(self, context: bpy.types.Context, _event: Any) -> set[str]:
+        """Begin with the preview range, else with all of the scene."""
+        scene = context.scene
+        preview = scene.use_preview_range
+        self.first = scene.frame_preview_start if preview else scene.frame_start
+        self.last = scene.frame_preview_end if preview else scene.frame_end
+        return context.window_manager.invoke_props_dialog(self)
+
+    def further(self, context: bpy.types.Context, take: Any) -> list[str]:
+        """Which person and which frames of the Mocap."""
+        if self.first > self.last:
+            raise AiosError("The first frame comes after the last.")
+        number = active_person(context)["aios_track"]
+        times = take_times(take, mocap.load(take.path))
+        inside = np.flatnonzero((times > self.first - 0.5) & (times < self.last + 0.5))
+        if not len(inside):
+            raise AiosError(f"The take has no frames from {self.first} to {self.last}.")
+        return [f"--turn={number}={inside[0]}-{inside[-1]}"]
+
+
 def shape_options(shapes: dict[int, list[float]]) -> list[str]:
     """Options of `aios refine` for shapes that are known."""
     return [f"--shape={number}={','.join(f'{value:.5f}' for value in betas)}" for number, betas in shapes.items()]
@@ -134,4 +163,4 @@ def refine_options(settings: Any) -> list[str]:
     return options
 
 
-CLASSES = (AIOS_OT_refine, AIOS_OT_follow_camera, AIOS_OT_shape_person)
+CLASSES = (AIOS_OT_refine, AIOS_OT_follow_camera, AIOS_OT_shape_person, AIOS_OT_turn_person)

@@ -31,6 +31,9 @@ VERSION = 2
 MEASURED, INTERPOLATED, IMPUTED = 0, 1, 2
 """How a key came to be (`Track.key_kinds`)."""
 
+AUTOMATIC, AS_MEASURED, MIRRORED = 0, 1, 2
+"""Which way round somebody is (`Measured.facing`): found out, or stated by the user."""
+
 PARTS = ("body", "left hand", "right hand", "face")
 """Columns of `Track.confidence`."""
 CONTACT_POINTS = ("left heel", "left toe", "right heel", "right toe")
@@ -92,6 +95,13 @@ class Measured:
     """(M, 10)"""
     betas: np.ndarray
     """(M, 10) the shape frame by frame."""
+    facing: np.ndarray | None = None
+    """(M,) uint8, what the user has stated: AUTOMATIC (nothing, as at first), AS_MEASURED, or MIRRORED, which is the
+    other figure that the same picture may show."""
+
+    def __post_init__(self) -> None:
+        if self.facing is None:
+            object.__setattr__(self, "facing", np.full(len(self.frames), AUTOMATIC, np.uint8))
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -190,6 +200,7 @@ _MEASURED_SHAPES = {
     "left_hand_keypoints_px": (-1, 6, 2), "right_hand_keypoints_px": (-1, 6, 2), "face_keypoints_px": (-1, 6, 2),
     "joints_px": (-1, 22, 2), "global_orient": (-1, 3), "body_pose": (-1, 21, 3), "left_hand_pose": (-1, 15, 3),
     "right_hand_pose": (-1, 15, 3), "jaw_pose": (-1, 3), "expression": (-1, 10), "betas": (-1, 10),
+    "facing": (-1,),
 }  # fmt: skip
 _TRACK_SHAPES = {
     "frames": (-1,), "global_orient": (-1, 3), "body_pose": (-1, 21, 3), "left_hand_pose": (-1, 15, 3),
@@ -197,7 +208,7 @@ _TRACK_SHAPES = {
     "transl": (-1, 3), "scores": (-1,), "boxes_xyxy_px": (-1, 4), "keypoints_px": (-1, 17, 2), "key_kinds": (-1,),
     "confidence": (-1, 4), "contacts": (-1, 4),
 }  # fmt: skip
-_DTYPES = {"frames": np.int32, "key_kinds": np.uint8, "contacts": np.bool_}
+_DTYPES = {"frames": np.int32, "key_kinds": np.uint8, "contacts": np.bool_, "facing": np.uint8}
 
 
 def check(mocap: Mocap) -> None:
@@ -302,7 +313,8 @@ def load(path: str | os.PathLike) -> Mocap:
 def _stored_track(stored: np.lib.npyio.NpzFile, known: dict, prefix: str) -> Track:
     measured = None
     if f"{prefix}measured.frames" in stored.files:
-        measured = Measured(**{name: stored[f"{prefix}measured.{name}"] for name in _MEASURED_SHAPES})
+        known_names = [name for name in _MEASURED_SHAPES if f"{prefix}measured.{name}" in stored.files]
+        measured = Measured(**{name: stored[f"{prefix}measured.{name}"] for name in known_names})
     return Track(**known, **{name: stored[prefix + name] for name in _TRACK_SHAPES}, measured=measured)
 
 

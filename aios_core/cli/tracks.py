@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     refine.add_argument(
         "--shape", action="append", default=[], metavar="TRACK=B0,..,B9",
         help="the shape of a track that is known: ten coefficients; may be repeated",
+    )  # fmt: skip
+    refine.add_argument(
+        "--turn", action="append", default=[], metavar="TRACK=FIRST-LAST",
+        help="a track faces the other way in these frames, counted from 0; may be repeated",
     )  # fmt: skip
     camera = refine.add_mutually_exclusive_group()
     camera.add_argument("--fov", dest="fov_deg", type=float, help="horizontal field of view of the shot, degrees")
@@ -100,7 +105,7 @@ def refine_mocap(options: argparse.Namespace) -> None:
     if all(track.measured is None for track in found.tracks):
         raise AiosError(f"{options.mocap} holds no measurements to refine.")
     shapes = _shapes(options.shape, {track.id for track in found.tracks})
-    found = replace(found, camera=_camera(found, options))
+    found = _turned(replace(found, camera=_camera(found, options)), options.turn)
     mocap.save(_refined(found, options, config, reporter.warning, shapes), output)
     reporter.done(str(output), len(found.tracks))
 
@@ -171,6 +176,22 @@ def _shapes(given: list[str], tracks: set[int]) -> dict[int, list[float]]:
             raise AiosError(f"--shape {text}: give the number of a track, '=', and ten coefficients with commas.")
         shapes[track] = betas
     return shapes
+
+
+def _turned(found: Mocap, given: list[str]) -> Mocap:
+    """The Mocap with people turned about in frames.
+
+    Raises:
+        AiosError: not a track of the Mocap, or no frames.
+    """
+    from aios_core.pipeline.refine.facing import turned_about
+
+    for text in given:
+        match = re.fullmatch(r"(\d+)=(\d+)-(\d+)", text)
+        if match is None:
+            raise AiosError(f"--turn {text}: give the number of a track, '=', and its first and last frame with '-'.")
+        found = turned_about(found, *map(int, match.groups()))
+    return found
 
 
 def _refined(found, options: argparse.Namespace, config, on_warning, shapes=None):

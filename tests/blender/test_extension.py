@@ -45,7 +45,7 @@ LATER = [
     "submit_queue",
     "refine",
 ]
-LATER += ["follow_camera", "shape_person", "drop_footage", "finish_early"]
+LATER += ["follow_camera", "shape_person", "turn_person", "drop_footage", "finish_early"]
 """What these change is outside Blender, or becomes a step of undo when their process is done."""
 ALWAYS = ["queue_files", "drop_footage"]
 """These can always be pressed."""

@@ -120,6 +120,21 @@ def test_a_changed_shape_stays_through_further_smoothing(take, monkeypatch):
     assert people.active_person(bpy.context)["aios_track"] == 1
 
 
+def test_a_person_who_faces_the_wrong_way_is_turned_about_for_some_frames(take, monkeypatch):
+    monkeypatch.setattr(refining, "runtime_python", lambda: sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    activate(1)
+    before = mocap_file.load(take_of(None).path).tracks[0].measured
+    first, last = bpy.context.scene.frame_start + 2, bpy.context.scene.frame_start + 5
+    assert bpy.ops.aios.turn_person(first=first, last=last) == {"FINISHED"}
+    wait()
+    after = mocap_file.load(take_of(None).path).tracks[0].measured
+    assert np.flatnonzero(after.facing).tolist() == [2, 3, 4, 5]
+    assert np.array_equal(after.global_orient, before.global_orient), "what was seen is kept"
+    with pytest.raises(RuntimeError, match="no frames from 900 to 901"):
+        bpy.ops.aios.turn_person(first=900, last=901)
+
+
 def height() -> float:
     bones = people.active_person(bpy.context).data.bones
     return bones["head"].head_local.y - bones["left_foot"].head_local.y

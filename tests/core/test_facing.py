@@ -6,10 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from aios_core import mocap as mocap_file
 from aios_core.body.joints import MIRROR_55
 from aios_core.body.skinning import full_pose, pose_joints
+from aios_core.cli import main
 from aios_core.config import RefineConfig
 from aios_core.evaluation.motion import motion_scores
+from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.mocap import IMPUTED, Measured, Mocap, Track
 from aios_core.pipeline.refine import raw_track, refine
 from aios_core.pipeline.refine.facing import facing_one_way, mirrored_along_sight
@@ -104,6 +107,41 @@ def test_who_is_always_seen_to_walk_backwards_does():
     mocap = observe(scene([placed(clips()["walker"], 0.0, 5.0, np.pi / 2)]), STEADY, 0)
     wrong = wrong_way_round(mocap, np.arange(len(mocap.tracks[0].measured)))
     assert not (understood(wrong).key_kinds == IMPUTED).any()
+
+
+def test_what_the_user_states_holds_against_all_that_speaks_for_the_other_way(tmp_path):
+    _, mocap = seen("boxer")
+    path, yaw = mocap_file.save(refine(mocap, the_body(), RefineConfig()), tmp_path / "clip.npz"), []
+    for options in ([], ["--turn", "1=20-139"], ["--smooth", "2"], ["--turn", "1=20-139"], ["--keep-outliers"]):
+        assert main(["refine", str(path), "--progress", "none", *options]) == 0
+        orient = axis_angle_to_rotmat(mocap_file.load(path).tracks[0].global_orient)
+        yaw.append(orient[:, 2, 2])  # away from the camera
+    there, turned, still, back, kept = yaw
+    assert np.abs(there[25:135]).min() > 0.2
+    assert np.array_equal(np.sign(turned[25:135]), -np.sign(there[25:135])), "turned about"
+    assert np.array_equal(np.sign(still[25:135]), np.sign(turned[25:135])), "and so it stays when it is refined again"
+    for again in (back, kept):
+        assert np.array_equal(np.sign(again[25:135]), np.sign(there[25:135]))
+
+
+def test_turning_about_what_is_not_there_is_one_sentence(tmp_path, capsys):
+    path = mocap_file.save(seen("boxer")[1], tmp_path / "clip.npz")
+    for wrong, said in (
+        ("1=5", "first and last frame"),
+        ("2=0-5", "no track 2"),
+        ("1=900-901", "Nothing was measured"),
+    ):
+        assert main(["refine", str(path), "--progress", "none", "--turn", wrong]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_files_from_before_facing_was_stated_are_read(tmp_path):
+    _, mocap = seen("boxer")
+    path = mocap_file.save(mocap, tmp_path / "clip.npz")
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files if "facing" not in name}
+    np.savez(path, **arrays)
+    assert not mocap_file.load(path).tracks[0].measured.facing.any()
 
 
 def test_pictures_far_apart_in_time_are_each_taken_as_they_are():

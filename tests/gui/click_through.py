@@ -174,6 +174,10 @@ def rebuild():
     yield from shot("shape")
     key("ESC", 500, 300)
     yield 0.5
+    yield from press("aios.turn_person")
+    yield from shot("turn-about")
+    key("ESC", 500, 300)
+    yield 0.5
     before, path = len(people()), take()["aios_mocap"]
     settings().smoothing = 3.0
     yield from press("aios.refine")

@@ -72,8 +72,7 @@ def refine(
             known = shapes.get(track.id)
             raw = raw if known is None else replace(raw, betas=np.asarray(known, np.float32))
             fitted, betas, warning = body_for_shape(body, raw.betas, mocap.body_family)
-            if config.replace_outliers:
-                raw = facing_one_way(raw, mocap.timestamps, fitted, mocap.camera)
+            raw = facing_one_way(raw, mocap.timestamps, fitted, mocap.camera, config.replace_outliers)
             track = clean(raw, mocap.timestamps, fitted, betas, mocap.camera, size, config)
         warnings += [warning] if warning and warning not in warnings else []
         figures.append(Figure(track, fitted, betas, track.id in shapes))

@@ -17,9 +17,11 @@ from scipy.ndimage import gaussian_filter1d
 from aios_core.body.body_model import BodyModel
 from aios_core.body.joints import BODY, BODY_JOINTS, LEFT_HAND, MIRROR_55, MIRROR_COCO17, RIGHT_HAND
 from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
-from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
-from aios_core.mocap import IMPUTED, Camera, Measured, Track
+from aios_core.errors import AiosError
+from aios_core.geometry.rotations import axis_angle_to_rotmat, geodesic_distance, rotmat_to_axis_angle
+from aios_core.mocap import AS_MEASURED, IMPUTED, MIRRORED, Camera, Measured, Mocap, Track
 from aios_core.pipeline.placement import place
+from aios_core.tracks import track_of
 
 FASTEST = 1.0
 """Metres a second that joints move at about their pelvis, on average over a body: about a turn in a second."""
@@ -45,22 +47,49 @@ FACE_SIDES = [0, 1, 2, 5, 4, 3]
 """Face keypoints of the mirrored figure: the right and the left contour change places."""
 
 
-def facing_one_way(track: Track, times: np.ndarray, body: BodyModel, camera: Camera) -> Track:
+def facing_one_way(track: Track, times: np.ndarray, body: BodyModel, camera: Camera, find_out: bool = True) -> Track:
     """A raw track whose measurements are mirrored along the line of sight where they were taken the wrong way round.
 
-    Those are marked as imputed. times: (T,) seconds of the Mocap's frames.
+    Those are marked as imputed. times: (T,) seconds of the Mocap's frames. What the user has stated holds; the rest
+    stays as measured without find_out.
     """
     measured = track.measured
     other = mirrored_along_sight(measured, camera)
-    times = times[measured.frames]
-    joints = np.stack([_joints(way, body) for way in (measured, other)], 1)  # (M, 2, 22, 3)
-    is_mirrored = _course(joints, _backwards(measured, joints[:, 0], times, camera), times)
+    is_mirrored = measured.facing == MIRRORED
+    if find_out:
+        times = times[measured.frames]
+        joints = np.stack([_joints(way, body) for way in (measured, other)], 1)  # (M, 2, 22, 3)
+        odd = BACKWARDS_PER_SECOND * _backwards(measured, joints[:, 0], times, camera) + [0.0, MIRRORED_PER_SECOND]
+        is_out = np.stack([is_mirrored, measured.facing == AS_MEASURED], 1)
+        is_mirrored = _course(joints, times, odd, is_out)
     rows = np.flatnonzero(is_mirrored)
     arrays = {name: value.copy() for name, value in vars(measured).items()}
     for name, value in arrays.items():
         value[rows] = getattr(other, name)[rows]
     kinds = np.where(is_mirrored, np.uint8(IMPUTED), track.key_kinds)
     return replace(track, measured=Measured(**arrays), key_kinds=kinds)
+
+
+def turned_about(mocap: Mocap, number: int, first: int, last: int) -> Mocap:
+    """The Mocap in which it is stated that a track faces the other way than now in frames first..last; refine it then.
+
+    Raises:
+        AiosError: there is no such track, nothing was measured of it in those frames.
+    """
+    track = track_of(mocap, number)
+    rows = [] if track.measured is None else track.measured.frames
+    rows = np.flatnonzero((rows >= first) & (rows <= last)) if len(rows) else []
+    if not len(rows):
+        raise AiosError(f"Nothing was measured of track {number} in frames {first} to {last}.")
+    seen = track.measured.select(rows)
+    keys = np.searchsorted(track.frames, seen.frames).clip(max=len(track) - 1)
+    now = axis_angle_to_rotmat(track.global_orient[keys].astype(np.float64))
+    ways = [way.global_orient.astype(np.float64) for way in (seen, mirrored_along_sight(seen, mocap.camera))]
+    off = [geodesic_distance(now, axis_angle_to_rotmat(way)) for way in ways]
+    facing = track.measured.facing.copy()
+    facing[rows] = np.where(off[0] < off[1], MIRRORED, AS_MEASURED)
+    changed = replace(track, measured=replace(track.measured, facing=facing))
+    return replace(mocap, tracks=tuple(changed if t.id == number else t for t in mocap.tracks))
 
 
 def mirrored_along_sight(measured: Measured, camera: Camera) -> Measured:
@@ -108,16 +137,16 @@ def _backwards(measured: Measured, joints: np.ndarray, times: np.ndarray, camera
     return np.stack([-forwards, forwards], 1).clip(0)
 
 
-def _course(joints: np.ndarray, backwards: np.ndarray, times: np.ndarray) -> np.ndarray:
+def _course(joints: np.ndarray, times: np.ndarray, odd: np.ndarray, is_out: np.ndarray) -> np.ndarray:
     """(M,) bool: where the second of two ways is taken, by dynamic programming over the kept frames.
 
-    joints: (M, 2, 22, 3) metres; backwards: (M, 2) how much each walks backwards.
+    joints: (M, 2, 22, 3) metres; odd: (M, 2) what a second of each costs; is_out: (M, 2) bool, which cannot be taken.
     """
     count = len(joints)
     steps = np.diff(times, prepend=times[0])
     spent = np.cumsum(np.minimum(steps, 2 * np.median(steps[1:]) if count > 1 else 0))  # a gap is not one long frame
     cost = np.full((count, 2), np.inf)
-    cost[0] = 0.0
+    cost[0] = np.where(is_out[0], np.inf, 0.0)
     before = np.zeros((count, 2, 2), int)  # the frame and the way that came before
     for t in range(1, count):
         first = min(int(np.searchsorted(times, times[t] - LONGEST_OMISSION)), t - 1)
@@ -126,12 +155,11 @@ def _course(joints: np.ndarray, backwards: np.ndarray, times: np.ndarray) -> np.
         free = NOISE + FASTEST * (times[t] - times[back])
         leap = np.maximum(moved - free[:, None, None], 0) / TOLERANCE
         left_out = OMITTED_PER_SECOND * (spent[t - 1] - spent[back])
-        odd = BACKWARDS_PER_SECOND * backwards[t] + MIRRORED_PER_SECOND * np.array([0.0, 1.0])
-        oddly = (spent[t] - spent[back])[:, None] * odd
+        oddly = (spent[t] - spent[back])[:, None] * odd[t]
         reach = cost[back][:, :, None] + leap + CHANGE * (1 - np.eye(2)) + left_out[:, None, None] + oddly[:, None]
         flat = reach.transpose(2, 0, 1).reshape(2, -1)
         best = flat.argmin(1)
-        cost[t] = flat.min(1)
+        cost[t] = np.where(is_out[t], np.inf, flat.min(1))
         before[t] = np.stack([back[best // 2], best % 2], 1)
     answer = np.zeros(count, bool)
     t, way = count - 1, int(cost[-1].argmin())
