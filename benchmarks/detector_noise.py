@@ -4,7 +4,9 @@
 
 Beside every video VIDEO.mp4 lies VIDEO.truth.npz; without any it is the demo's. Slow errors are the running median of a
 person's, over half a second; the rest is fast. Where the fast ones leap, another of the network's queries has answered:
-such detections are astray. People of whom others cover a tenth or more are left out, and those who are never found.
+such detections are astray. Where joints lie nearer with the sides swapped, the person was taken for the one mirrored
+along the line of sight, and is compared with that one. People of whom others cover a tenth or more are left out, and
+those who are never found.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ from scipy.ndimage import median_filter
 from aios_core import mocap
 from aios_core.body.body_model import BodyModel
 from aios_core.body.files import open_body
+from aios_core.body.joints import MIRROR_COCO17
 from aios_core.config import CaptureConfig
 from aios_core.evaluation.motion import joints_of
 from aios_core.geometry.boxes import iou_matrix
-from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
+from aios_core.geometry.rotations import axis_angle_to_rotmat, mirror_axis_angle, rotmat_to_axis_angle
 from aios_core.media import open_footage
 from aios_core.pipeline.capture import WEAK_SHARE, people_of
 from aios_core.pipeline.network import load_network
 from aios_core.pipeline.people import FramePeople, joined
+from aios_core.pipeline.track import MIRROR_BODY
 from benchmarks.clips import PLAZA
 from tests.tracking_scenes import DetectorNoise, Error, hidden
 
@@ -48,6 +52,10 @@ class Sights:
     """(T, ...) by the names of DetectorNoise's errors, in its units."""
     scores: np.ndarray
     """(T,)"""
+    mirrored: np.ndarray
+    """(T,) bool."""
+    seconds: float
+    """Between frames."""
 
 
 def main() -> None:
@@ -95,7 +103,8 @@ def sights_of(video: Path, weights: str) -> tuple[list[Sights], float]:
                 picks.append(frames[t].select(np.array([best])))
                 again += [frames[t].scores[i] for i in mine if i != best]
         if rows:
-            found.append(_sights(track, rows, picks, depths[p], len(usable), np.array(again)))
+            seconds = 1 / float(truth.fps)
+            found.append(_sights(track, rows, picks, depths[p], len(usable), np.array(again), seconds))
     return found, false
 
 
@@ -109,18 +118,26 @@ def _boxes_and_depths(truth: mocap.Mocap, body: BodyModel, count: int) -> tuple[
 
 
 def _sights(
-    track: mocap.Track, rows: list[int], picks: list[FramePeople], depths: np.ndarray, expected: int, again: np.ndarray
-) -> Sights:
+    track: mocap.Track, rows: list[int], picks: list[FramePeople], depths: np.ndarray, expected: int, again: np.ndarray,
+    seconds: float,
+) -> Sights:  # fmt: skip
     at = np.searchsorted(track.frames, rows)
     true_boxes = track.boxes_xyxy_px[at]
     size = (true_boxes[:, 2:] - true_boxes[:, :2]).max(-1)
     found = joined(picks)
-    turned = axis_angle_to_rotmat(track.body_pose[at]).swapaxes(-1, -2) @ axis_angle_to_rotmat(found.body_pose)
+    keypoints, pose = track.keypoints_px[at], track.body_pose[at]
+    off = [
+        np.linalg.norm(found.keypoints_px - way, axis=-1).mean(1) for way in (keypoints, keypoints[:, MIRROR_COCO17])
+    ]
+    mirrored = off[1] < off[0]
+    keypoints = np.where(mirrored[:, None, None], keypoints[:, MIRROR_COCO17], keypoints)
+    pose = np.where(mirrored[:, None, None], mirror_axis_angle(pose[:, MIRROR_BODY]), pose)
+    turned = axis_angle_to_rotmat(pose).swapaxes(-1, -2) @ axis_angle_to_rotmat(found.body_pose)
     depth = -np.log(np.maximum(found.camera[:, 0], 1e-6)) - np.log(depths[rows])
     errors = {
         "score": found.scores,
         "box": (found.boxes_xyxy_px - true_boxes) / size[:, None],
-        "keypoints": (found.keypoints_px - track.keypoints_px[at]) / size[:, None, None],
+        "keypoints": (found.keypoints_px - keypoints) / size[:, None, None],
         "depth": depth,
         "pose_deg": np.degrees(rotmat_to_axis_angle(turned)),
         "shape": found.betas,
@@ -130,7 +147,7 @@ def _sights(
     # What never changes is not an error that a tracker could stumble over.
     constant = ("score", "depth", "shape", "token", "colours")
     errors = {name: e - e.mean(0) if name in constant else e for name, e in errors.items()}
-    return Sights(expected, again, errors, found.scores)
+    return Sights(expected, again, errors, found.scores, mirrored, seconds)
 
 
 def detector_noise(sights: list[Sights], false_people: float) -> DetectorNoise:
@@ -161,6 +178,8 @@ def detector_noise(sights: list[Sights], false_people: float) -> DetectorNoise:
     errors = {
         name if name != "score" else "score_error": Error(*(size(name, kind) for kind in range(3))) for name in parts
     }
+    stretches = sum(np.count_nonzero(np.diff(s.mirrored, prepend=False, append=False)) for s in sights) / 2
+    mirrored_seconds = sum(np.count_nonzero(seen.mirrored) * seen.seconds for seen in sights)
     expected = sum(seen.expected for seen in sights)
     seen = sum(len(s.scores) for s in sights)
     return replace(
@@ -170,6 +189,8 @@ def detector_noise(sights: list[Sights], false_people: float) -> DetectorNoise:
         score=_mean(scores),
         astray_score=_mean(astray_scores),
         duplicate_score=_mean([s.again for s in sights]),
+        mirrored=float(np.concatenate([seen.mirrored for seen in sights]).mean()),
+        mirrored_seconds=mirrored_seconds / max(stretches, 1),
         duplicates=sum(len(s.again) for s in sights) / seen,
         false_people=false_people,
         **errors,

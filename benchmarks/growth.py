@@ -109,7 +109,7 @@ def measure_people(count: int) -> People:
 
 
 @torch.inference_mode()
-def measure_batches(seconds: float = 8.0) -> list[Batch]:
+def measure_batches(seconds: float = 10.0) -> list[Batch]:
     """The network alone and the line, by the size of the batch, on a short clip."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,7 @@ from aios_core.pipeline.people import people_from_predictions, without_duplicate
 from benchmarks.clips import PLAZA, write_clip
 from benchmarks.tables import column, parser, show
 
-SECONDS, FPS, SIZE = 30, 15, (1280, 720)
+SECONDS, FPS, SIZE = 30, 10, (1280, 720)
 CONFIG = CaptureConfig(threshold=0.1, max_people=4)
 TURN, SHORT_TURN = 9, 2
 """Batches that the line, and each other way through the clip, is timed for before the next takes its turn."""

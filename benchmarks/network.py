@@ -198,8 +198,8 @@ class Growth:
 def growth(repeats: int) -> list[Growth]:
     """Pictures of several sizes, several pictures at once, fewer people."""
     cases = [(f"{h}x{w}", AIOS, picture(h, w)) for h, w in ((200, 333), SMALL, (600, 1000))]
-    cases += [(f"400x666, {n} at once", AIOS, picture(*SMALL, n)) for n in (2, 4)]
-    cases += [(f"400x666, {n} of 100 people kept", replace(AIOS, people=n), picture(*SMALL)) for n in (1, 10, 30)]
+    cases += [("400x666, 4 at once", AIOS, picture(*SMALL, 4))]
+    cases += [(f"400x666, {n} of 100 people kept", replace(AIOS, people=n), picture(*SMALL)) for n in (1, 30)]
     rows = []
     for name, config, inputs in cases:
         network, count = ours(config), len(inputs[0])

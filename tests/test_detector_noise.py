@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.detector_noise import Sights, detector_noise
 from tests.noisy_mocaps import drift
-from tests.tracking_scenes import SLOW_SECONDS
+from tests.tracking_scenes import SLOW_SECONDS, stretches
 
 SHAPES = {
     "score": (),
@@ -29,7 +29,8 @@ def sights(usual: float, slow: float, astray: float, astray_share: float, seed: 
         errors[name] = rng.normal(0, 1, (FRAMES, *shape)) * size + slow * drift(
             rng, (FRAMES, *shape), SLOW_SECONDS * FPS
         )
-    return Sights(FRAMES + 20, np.full(30, 0.2), errors, np.full(FRAMES, 0.6))
+    mirrored = stretches(rng, (1, FRAMES), 0.2, 0.5 * FPS)[0]
+    return Sights(FRAMES + 20, np.full(30, 0.2), errors, np.full(FRAMES, 0.6), mirrored, 1 / FPS)
 
 
 def test_fast_slow_and_astray_errors_are_told_apart():
@@ -48,3 +49,9 @@ def test_shares_are_of_what_could_have_been_found():
     assert found.duplicates == pytest.approx(30 / 600)
     assert found.duplicate_score == pytest.approx(0.2)
     assert found.score == pytest.approx(0.6) and found.false_people == 0.25
+
+
+def test_how_often_and_how_long_people_are_mirrored_is_counted():
+    found = detector_noise([sights(0.02, 0.0, 0.02, 0.0, seed) for seed in range(40)], false_people=0.0)
+    assert found.mirrored == pytest.approx(0.2, abs=0.03)
+    assert found.mirrored_seconds == pytest.approx(0.5, abs=0.08)

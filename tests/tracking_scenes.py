@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aios_core.body.joints import COCO_LIMBS, JOINTS_OF_LIMBS
+from aios_core.body.joints import COCO_LIMBS, JOINTS_OF_LIMBS, MIRROR_COCO17
 from aios_core.body.skinning import pose_joints
 from aios_core.config import CaptureConfig
+from aios_core.geometry.rotations import mirror_axis_angle
 from aios_core.pipeline.people import FramePeople, unit_length, without_duplicates
+from aios_core.pipeline.track import MIRROR_BODY
 from tests.motion_clips import clips, repeated, the_body
 from tests.noisy_mocaps import drift
 
@@ -50,28 +52,32 @@ class DetectorNoise:
     """Share of detections that are missing at random, beside the network's own misses."""
     missed: float = 0.003
     """The network's own."""
-    astray: float = 0.092
+    astray: float = 0.11
     """Share of detections that are astray."""
+    mirrored: float = 0.134
+    """Share of detections that show the person mirrored along the line of sight: the sides are swapped, ..."""
+    mirrored_seconds: float = 0.375
+    """... for so long on average."""
     score: float = 0.9
     """Mean score of somebody in full view, ..."""
     astray_score: float = 0.9
     """... of those that are astray ..."""
     duplicate_score: float = 0.35
     """... and of people detected a second time; both are spread by 0.08."""
-    score_error: Error = Error(0.024, 0.02, 0.043)
-    box: Error = Error(0.008, 0.024, 0.014)
+    score_error: Error = Error(0.024, 0.018, 0.044)
+    box: Error = Error(0.008, 0.022, 0.014)
     """Of box edges, as a share of the box's longer side."""
-    keypoints: Error = Error(0.015, 0.069, 0.068)
+    keypoints: Error = Error(0.015, 0.063, 0.038)
     """Likewise, in x and y."""
-    depth: Error = Error(0.01, 0.017, 0.021)
+    depth: Error = Error(0.009, 0.018, 0.021)
     """Of its logarithm."""
-    pose_deg: Error = Error(2.8, 4.8, 14.8)
+    pose_deg: Error = Error(3.7, 11.2, 14.6)
     """Of every joint's rotation vector in x, y and z."""
-    shape: Error = Error(0.043, 0.077, 0.114)
+    shape: Error = Error(0.042, 0.079, 0.115)
     """Of every coefficient."""
-    token: Error = Error(0.122, 0.164, 0.26)
+    token: Error = Error(0.123, 0.155, 0.261)
     """Length of the error; a token's own length is 1."""
-    colours: Error = Error(3.2, 5.6, 4.4)
+    colours: Error = Error(2.9, 6.4, 4.4)
     """Of every part's L, a and b."""
     duplicates: float = 0.021
     """Share of people detected a second time, with a weak score and astray."""
@@ -80,9 +86,9 @@ class DetectorNoise:
 
 
 FAIR = DetectorNoise(
-    missed=0, astray=0, score=0.85, score_error=Error(0.08, 0, 0), box=Error(0.03, 0, 0), keypoints=Error(0.03, 0, 0),
-    depth=Error(0.05, 0, 0), pose_deg=Error(3, 0, 0), shape=Error(0.15, 0, 0), token=Error(0.12, 0, 0.32),
-    colours=Error(3.7, 0, 4.5), duplicates=0, false_people=0,
+    missed=0, astray=0, mirrored=0, score=0.85, score_error=Error(0.08, 0, 0), box=Error(0.03, 0, 0),
+    keypoints=Error(0.03, 0, 0), depth=Error(0.05, 0, 0), pose_deg=Error(3, 0, 0), shape=Error(0.15, 0, 0),
+    token=Error(0.12, 0, 0.32), colours=Error(3.7, 0, 4.5), duplicates=0, false_people=0,
 )  # fmt: skip
 """Errors of a detector that is less often astray and has no slow ones, but whose tokens and colours are no better."""
 
@@ -254,6 +260,7 @@ class _Detector:
         own = rng.normal(0, _spectrum(OWN_TOKEN_DECAY), (people, TOKEN_SIZE))
         self.tokens = COMMON_TOKEN * common + OWN_TOKEN * unit_length(own)
         fps = (length - 1) / (scene.times[-1] - scene.times[0])
+        self.mirrored = stretches(rng, (people, length), noise.mirrored, noise.mirrored_seconds * fps)
         self.slow = {
             name: drift(rng, (length, people, *shape), SLOW_SECONDS * fps)
             for name, shape in (
@@ -272,6 +279,9 @@ class _Detector:
             return (fast + size.slow * slow) * (1 + hidden)
 
         size = (self.boxes[p, t, 2:] - self.boxes[p, t, :2]).max()
+        keypoints, pose = self.keypoints[p, t], self.scene.pose[p, t]
+        if self.mirrored[p, t]:
+            keypoints, pose = keypoints[MIRROR_COCO17], mirror_axis_angle(pose[MIRROR_BODY])
         token = self.tokens[p] + error("token", noise.token) * _spectrum(TOKEN_ERROR_DECAY)
         # Where somebody is hidden, the clothes of whoever stands in front are seen.
         seen_clothes = (1 - hidden) * self.clothes[p] + hidden * self.clothes[self.in_front[p, t]]
@@ -282,13 +292,26 @@ class _Detector:
         return {
             "scores": np.float32(np.clip(mean - 0.6 * hidden, 0.05, 0.95)),
             "boxes_xyxy_px": self.boxes[p, t] + size * error("box", noise.box),
-            "keypoints_px": self.keypoints[p, t] + size * error("keypoints", noise.keypoints),
-            "body_pose": self.scene.pose[p, t] + np.radians(error("pose", noise.pose_deg)),
+            "keypoints_px": keypoints + size * error("keypoints", noise.keypoints),
+            "body_pose": pose + np.radians(error("pose", noise.pose_deg)),
             "betas": self.shapes[p] + error("shape", noise.shape),
             "camera": np.array([np.exp(-error("depth", noise.depth)) / self.scene.joints[p, t, 0, 2], 0, 0]),
             "tokens": unit_length(token[None])[0],
             "colours": seen_clothes + error("colours", noise.colours),
         }
+
+
+def stretches(rng: np.random.Generator, shape: tuple[int, int], share: float, frames: float) -> np.ndarray:
+    """(P, T) bool: in all such a share, in stretches of so many frames on average."""
+    answer = np.zeros(shape, bool)
+    if share == 0:
+        return answer
+    ends, begins = 1 / max(frames, 1), share / (1 - share) / max(frames, 1)
+    draws = rng.random(shape)
+    is_in = rng.random(shape[0]) < share
+    for t in range(shape[1]):
+        answer[:, t] = is_in = np.where(is_in, draws[:, t] > ends, draws[:, t] < begins)
+    return answer
 
 
 def _unique(people: FramePeople, who: np.ndarray) -> tuple[FramePeople, np.ndarray]:

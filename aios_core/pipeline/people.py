@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aios_core.body.joints import MIRROR_COCO17
 from aios_core.body.skinning import absolute_hand_pose
 from aios_core.geometry.boxes import cxcywh_to_xyxy, iou_matrix, keypoint_similarity
 from aios_core.geometry.rotations import rotmat_to_axis_angle
@@ -134,12 +135,13 @@ def without_duplicates(people: FramePeople, overlap: float) -> FramePeople:
     """The people without those that are another, better scored one again.
 
     Two are the same when box overlap times keypoint similarity passes `overlap`: people who hug share boxes but not
-    joints.
+    joints. Which side is left does not count: the network may see a person from both sides at once.
     """
     area = np.clip(people.boxes_xyxy_px[:, 2:] - people.boxes_xyxy_px[:, :2], 0, None).prod(-1)
     boxes = iou_matrix(people.boxes_xyxy_px, people.boxes_xyxy_px)
-    points = keypoint_similarity(people.keypoints_px, people.keypoints_px, area)
-    same = boxes * np.maximum(points, points.T)
+    points, mirrored = people.keypoints_px, people.keypoints_px[:, MIRROR_COCO17]
+    alike = np.maximum(keypoint_similarity(points, points, area), keypoint_similarity(points, mirrored, area))
+    same = boxes * np.maximum(alike, alike.T)
     if not (np.triu(same, 1) > overlap).any():
         return people
     kept: list[int] = []

@@ -3,7 +3,8 @@
 Forward in time, every person seen lately is predicted to the new frame and assigned (Hungarian method) the detection
 that fits best in place, size, 2-d joints, depth, pose, shape, colours and the network's person token: strong detections
 first, weak ones for whom is left (ByteTrack; Zhang et al. 2022). Pose and looks are compared in units of how much they
-differ between frames of one person in this very clip, so that a cue that tells nobody apart has no say.
+differ between frames of one person in this very clip, so that a cue that tells nobody apart has no say. Poses and
+joints are alike also with the sides swapped: a network hesitates whether it sees people from the front or from behind.
 
 People who come close may be confused, so numbers are new after every encounter. Afterwards fragments are joined (see
 `link`): a person after an encounter, hidden for a while, or back in the picture.
@@ -18,7 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from aios_core.body.joints import BODY, MIRROR_55, MIRROR_COCO17
 from aios_core.geometry.boxes import iou_matrix, oks
+from aios_core.geometry.rotations import mirror_axis_angle
 from aios_core.pipeline.people import FramePeople
 
 GATE = 8.0
@@ -44,8 +47,12 @@ MARGIN = 2.0
 """Numbers could have been confused where another assignment costs no more than this beyond the best."""
 LOOK_SECONDS = 0.5
 """Errors in how people look keep their direction for about so long: more sights in that time say nothing new."""
+HALF_HIDDEN = 0.5
+"""Of whom nearer people's boxes cover more than this share, it is rather those who are looked at."""
 LOOKS = "token", "shape", "colours"
 """What stays the same about people while they move."""
+MIRROR_BODY = MIRROR_55[BODY] - 1
+"""(21,) for every joint of a body pose the one on the other side."""
 FIRST_NOISE = {"token": 0.05, "pose": 0.08, "shape": 0.3, "colours": 5.0}
 LEAST_NOISE = {"token": 0.01, "pose": 0.02, "shape": 0.02, "colours": 1.0}
 
@@ -61,7 +68,7 @@ class Seen:
     log_depth: float
     token: np.ndarray
     pose: np.ndarray
-    """(66,) rotation vectors of the body's joints."""
+    """(21, 3) rotation vectors of the body's joints."""
     shape: np.ndarray
     colours: np.ndarray
     """(21,) CIE Lab of parts of the body."""
@@ -73,7 +80,7 @@ class Seen:
 
 @dataclass
 class Looks:
-    """How somebody looks while nobody else is close: means over half seconds."""
+    """How somebody looks while nobody else is close or in the way: means over half seconds."""
 
     means: list[np.ndarray] = field(default_factory=list)
     """(C,) each"""
@@ -192,11 +199,12 @@ class Tracker:
 
     def _sum_up(self, sights: list[Seen], shared: np.ndarray) -> None:
         close, ids = set().union(*self._encounters), [sight.id for sight in sights]
+        is_clear = _covered(sights) < HALF_HIDDEN
         for i, sight in enumerate(sights):
             fragment = self.fragments.setdefault(sight.id, Fragment(sight, sight))
             fragment.last = sight
             fragment.count += 1
-            if sight.id not in close:
+            if is_clear[i] and sight.id not in close:
                 for name in LOOKS:
                     fragment.looks[name].add(getattr(sight, name), sight.time)
             if sight.time - fragment.first.time <= 2 * VELOCITY_SECONDS:
@@ -289,10 +297,11 @@ def pair_costs(seen: list[Seen], sights: list[Seen], noise: dict[str, float]) ->
     if not len(rows):
         return cost
     a, b, waited = [seen[i] for i in rows], [sights[k] for k in columns], waited[rows]
-    joints = np.stack([s.keypoints for s in a]) + shift[rows, None] - np.stack([s.keypoints for s in b])
+    there, here = np.stack([s.keypoints for s in a]) + shift[rows, None], np.stack([s.keypoints for s in b])
     sigma = (JOINT_SIGMA + JOINT_SIGMA_PER_SECOND * waited) * size[rows, columns]
     # The median over joints: a limb that is seen wrongly does not make somebody else of a person.
-    total = near[rows, columns] + _capped(np.median((joints**2).sum(-1), axis=-1) / sigma**2)
+    squared = [np.median(((there - joints) ** 2).sum(-1), axis=-1) for joints in (here, here[:, MIRROR_COCO17])]
+    total = near[rows, columns] + _capped(np.minimum(*squared) / sigma**2)
     depth = np.array([s.log_depth for s in a]) - np.array([s.log_depth for s in b])
     total += _capped((depth / (SIZE_SIGMA + SIZE_SIGMA_PER_SECOND * waited)) ** 2 / 4)
     for name, difference in _differences(a, b).items():
@@ -312,15 +321,25 @@ def sizes(seen: Sequence[Seen]) -> np.ndarray:
     return (boxes[:, 2:] - boxes[:, :2]).clip(1).max(-1)
 
 
+def _covered(sights: Sequence[Seen]) -> np.ndarray:
+    """(N,) share of each box that the box of somebody nearer covers (of the one that covers most)."""
+    boxes = np.array([sight.box for sight in sights]).reshape(-1, 4)
+    depth = np.array([sight.log_depth for sight in sights])
+    low, high = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    cover = np.clip(high - low, 0, None).prod(-1) * (depth < depth[:, None])
+    return cover.max(1, initial=0) / np.clip(boxes[:, 2:] - boxes[:, :2], 1, None).prod(-1)
+
+
 def _differences(first: list[Seen], second: list[Seen]) -> dict[str, np.ndarray]:
     """(K,) differences of looks of pairs, by name."""
     token = np.stack([s.token for s in first]) * np.stack([s.token for s in second])
-    pose = np.stack([s.pose for s in first]) - np.stack([s.pose for s in second])
+    pose, other = np.stack([s.pose for s in first]), np.stack([s.pose for s in second])
+    squared = [((pose - way) ** 2).mean((-2, -1)) for way in (other, mirror_axis_angle(other[:, MIRROR_BODY]))]
     shape = np.stack([s.shape for s in first]) - np.stack([s.shape for s in second])
     colours = np.stack([s.colours for s in first]) - np.stack([s.colours for s in second])
     return {
         "token": (1 - token.sum(-1)).clip(0),
-        "pose": np.sqrt((pose**2).mean(-1)),
+        "pose": np.sqrt(np.minimum(*squared)),
         "shape": np.sqrt((shape**2).mean(-1)),
         "colours": np.sqrt((colours**2).mean(-1)),
     }
@@ -342,9 +361,10 @@ def _are_one_body(boxes: Sequence[np.ndarray], keypoints: Sequence[np.ndarray], 
     same = overlap > least
     rows, columns = np.nonzero(same)
     areas = [np.clip(b[:, 2:] - b[:, :2], 1, None).prod(-1) for b in boxes]
-    squared = ((keypoints[0][rows] - keypoints[1][columns]) ** 2).sum(-1)
-    points = oks(squared, np.maximum(areas[0][rows], areas[1][columns]))
-    same[rows, columns] = overlap[rows, columns] * points > least
+    area = np.maximum(areas[0][rows], areas[1][columns])
+    first, second = keypoints[0][rows], keypoints[1][columns]
+    alike = [oks(((first - way) ** 2).sum(-1), area) for way in (second, second[:, MIRROR_COCO17])]
+    same[rows, columns] = overlap[rows, columns] * np.maximum(*alike) > least
     return same
 
 
@@ -352,10 +372,10 @@ def _sights(people: FramePeople, time: float) -> list[Seen]:
     boxes = people.boxes_xyxy_px.astype(np.float64)
     centers = ((boxes[:, :2] + boxes[:, 2:]) / 2 + people.keypoints_px.mean(1)) / 2
     depths = -np.log(np.maximum(people.camera[:, 0], 1e-6))
-    poses, colours = people.body_pose.reshape(len(people), -1), people.colours.reshape(len(people), -1)
+    colours = people.colours.reshape(len(people), -1)
     return [
-        Seen(0, time, boxes[i], people.keypoints_px[i], float(depths[i]), people.tokens[i], poses[i], people.betas[i],
-              colours[i], centers[i])
+        Seen(0, time, boxes[i], people.keypoints_px[i], float(depths[i]), people.tokens[i], people.body_pose[i],
+              people.betas[i], colours[i], centers[i])
         for i in range(len(people))
     ]  # fmt: skip
 
