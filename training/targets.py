@@ -26,7 +26,7 @@ from aios_core.model.preprocess import MEAN, STD
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, joints_px
 
-SHAPES = (0.35, (1.25, 1.55)), (0.3, (1.6, 1.9)), (0.2, (0.5, 0.8)), (0.15, (0.8, 2.4))
+SHAPES = (0.3, (1.25, 1.55)), (0.25, (1.6, 1.9)), (0.3, (0.5, 0.8)), (0.15, (0.8, 2.4))
 """Shares of photographs, films, upright pictures and others, and their width by height."""
 ZOOMED_SHARE = 0.6
 """Of the pictures that show one sample."""

@@ -15,11 +15,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.joints import BODY, BODY_JOINTS, LEFT_HAND, MIRROR_55, MIRROR_COCO17, RIGHT_HAND
+from aios_core.body.joints import BODY, BODY_JOINTS, JAW, LEFT_HAND, MIRROR_55, MIRROR_COCO17, RIGHT_HAND
 from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
 from aios_core.errors import AiosError
 from aios_core.geometry.rotations import axis_angle_to_rotmat, geodesic_distance, rotmat_to_axis_angle
-from aios_core.mocap import AS_MEASURED, IMPUTED, MIRRORED, Camera, Measured, Mocap, Track
+from aios_core.mocap import AS_MEASURED, AUTOMATIC, IMPUTED, MIRRORED, Camera, Measured, Mocap, Track
 from aios_core.pipeline.placement import place
 from aios_core.tracks import track_of
 
@@ -34,15 +34,15 @@ CHANGE = 0.5
 MIRRORED_PER_SECOND = 1.5
 """that a second of mirrored measurements costs,"""
 BACKWARDS_PER_SECOND = 1.0
-"""or a second of walking backwards: less, so that who is always seen to walk backwards does,"""
+"""a second of walking backwards, which is less, so that who is always seen to walk backwards does,"""
+OMITTED_PER_SECOND = 25.0
+"""and a second left out, since single frames may show anything, ..."""
+LONGEST_OMISSION = 0.2
+"""... of so many seconds at once."""
 STROLL, WALK = 0.4, 1.2
 """Metres a second along the line of sight: slower steps count nothing, faster ones fully."""
 WALK_SECONDS = 0.3
 """Ways are looked at over about so long."""
-OMITTED_PER_SECOND = 25.0
-"""and a second left out: single frames may show anything."""
-LONGEST_OMISSION = 0.2
-"""Seconds."""
 FACE_SIDES = [0, 1, 2, 5, 4, 3]
 """Face keypoints of the mirrored figure: the right and the left contour change places."""
 
@@ -55,13 +55,13 @@ def facing_one_way(track: Track, times: np.ndarray, body: BodyModel, camera: Cam
     """
     measured = track.measured
     other = mirrored_along_sight(measured, camera)
-    is_mirrored = measured.facing == MIRRORED
+    is_mirrored, is_stated = measured.facing == MIRRORED, measured.facing != AUTOMATIC
     if find_out:
         times = times[measured.frames]
         joints = np.stack([_joints(way, body) for way in (measured, other)], 1)  # (M, 2, 22, 3)
         odd = BACKWARDS_PER_SECOND * _backwards(measured, joints[:, 0], times, camera) + [0.0, MIRRORED_PER_SECOND]
-        is_out = np.stack([is_mirrored, measured.facing == AS_MEASURED], 1)
-        is_mirrored = _course(joints, times, odd, is_out)
+        is_out = np.stack([is_mirrored, is_stated & ~is_mirrored], 1)
+        is_mirrored = np.where(is_stated, is_mirrored, _course(joints, times, odd, is_out))
     rows = np.flatnonzero(is_mirrored)
     arrays = {name: value.copy() for name, value in vars(measured).items()}
     for name, value in arrays.items():
@@ -77,8 +77,8 @@ def turned_about(mocap: Mocap, number: int, first: int, last: int) -> Mocap:
         AiosError: there is no such track, nothing was measured of it in those frames.
     """
     track = track_of(mocap, number)
-    rows = [] if track.measured is None else track.measured.frames
-    rows = np.flatnonzero((rows >= first) & (rows <= last)) if len(rows) else []
+    frames = np.zeros(0, int) if track.measured is None else track.measured.frames
+    rows = np.flatnonzero((frames >= first) & (frames <= last))
     if not len(rows):
         raise AiosError(f"Nothing was measured of track {number} in frames {first} to {last}.")
     seen = track.measured.select(rows)
@@ -109,6 +109,7 @@ def mirrored_along_sight(measured: Measured, camera: Camera) -> Measured:
         body_pose=pose[:, BODY],
         left_hand_pose=pose[:, LEFT_HAND],
         right_hand_pose=pose[:, RIGHT_HAND],
+        jaw_pose=pose[:, JAW],
         keypoints_px=measured.keypoints_px[:, MIRROR_COCO17],
         left_hand_keypoints_px=measured.right_hand_keypoints_px,
         right_hand_keypoints_px=measured.left_hand_keypoints_px,
