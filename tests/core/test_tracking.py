@@ -6,12 +6,14 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from aios_core.body.joints import MIRROR_COCO17
 from aios_core.evaluation.identity import FrameBoxes, IdentityScores, frame_boxes, identity_scores
+from aios_core.geometry.rotations import mirror_axis_angle
 from aios_core.pipeline.link import is_somebody, one_body, whole_people
-from aios_core.pipeline.people import FramePeople
-from aios_core.pipeline.track import Fragment, Tracker
+from aios_core.pipeline.people import FramePeople, joined, without_duplicates
+from aios_core.pipeline.track import MIRROR_BODY, Fragment, Tracker, _sights, pair_costs, same_body
 from tests.mocaps import make_mocap
-from tests.tracking_scenes import FAIR, DetectorNoise, Scene, circling, crossing, crowd, detect, entrances
+from tests.tracking_scenes import FAIR, DetectorNoise, Error, Scene, circling, crossing, crowd, detect, entrances
 
 BIRTH_SCORE = 0.58
 """The shipped weights' threshold."""
@@ -154,6 +156,44 @@ def test_a_weak_second_sight_of_somebody_does_not_bring_back_who_is_missing():
         assert tracker.update(usual, 0.0, BIRTH_SCORE).tolist() == [1]
         assert tracker.update(other, missing_seconds - 0.05, BIRTH_SCORE).tolist() == [2]
         assert tracker.update(both, missing_seconds, BIRTH_SCORE).tolist() == expected
+
+
+def with_sides_swapped(people: FramePeople) -> FramePeople:
+    """What a network says that takes them for seen from the other side."""
+    keypoints, pose = people.keypoints_px[:, MIRROR_COCO17], mirror_axis_angle(people.body_pose[:, MIRROR_BODY])
+    return replace(people, keypoints_px=keypoints, body_pose=pose)
+
+
+def test_a_person_seen_from_the_other_side_is_the_same_person():
+    exact = replace(FAIR, keypoints=Error(0, 0, 0), box=Error(0, 0, 0), pose_deg=Error(0, 0, 0))
+    frames = [people for people, _ in detect(crossing(), exact, 0)[:40]]
+    usual, noise = Tracker(0.7), Tracker(0.7)
+    for t, people in enumerate(frames):
+        other = with_sides_swapped(people) if t % 10 > 6 else people
+        assert np.array_equal(noise.update(other, t / 30, 0.5), usual.update(people, t / 30, 0.5))
+    costs = [pair_costs(_sights(frames[0], 0.0), _sights(way, 0.03), noise._noise)
+             for way in (frames[1], with_sides_swapped(frames[1]))]  # fmt: skip
+    assert np.allclose(*costs)
+
+
+def test_a_second_sight_from_the_other_side_is_the_same_body():
+    people = detect(crossing(), FAIR, 0)[0][0].select(np.array([0]))
+    both = joined([people, with_sides_swapped(people)])
+    assert same_body(both).tolist() == [[False, True], [True, False]]
+    assert len(without_duplicates(both, 0.4)) == 1
+
+
+def test_who_is_half_hidden_lends_no_looks():
+    people = next(p for p, _ in detect(crossing(), FAIR, 0) if len(p) == 2)
+    near, far = np.array([100.0, 100, 300, 600]), np.array([150.0, 150, 320, 580])
+    for covering in (near, near + 1000):
+        boxes = np.stack([covering, far]).astype(np.float32)
+        camera = np.array([[1 / 3.0, 0, 0], [1 / 5.0, 0, 0]], np.float32)
+        keypoints = np.stack([np.stack([covering[:2], far[2:]])] * 17, 1)  # joints are not where boxes overlap
+        tracker = Tracker(0.7)
+        tracker.update(replace(people, boxes_xyxy_px=boxes, camera=camera, keypoints_px=keypoints), 0.0)
+        lent = [len(fragment.looks["colours"].means) for fragment in tracker.fragments.values()]
+        assert sorted(lent) == ([0, 1] if covering is near else [1, 1])
 
 
 def test_a_hundred_people_take_less_than_ten_milliseconds_a_frame():
