@@ -66,9 +66,9 @@ class LossWeights:
 class TrainConfig(RunConfig):
     """One run of the open recipe."""
 
-    scales: tuple[float, float] = (0.7, 1.0)
-    """Pictures are shown this many times as large as the network looks at, drawn anew in every step: from its size
-    for `--fast` to its own."""
+    scales: tuple[float, float] = (0.8, 1.12)
+    """Pictures are shown this many times as large as the network looks at, drawn anew in every step. Its own size lies
+    inside: at the edge of what it has seen it is worse."""
     max_zoom: float = 2.5
     """Pictures are cropped by up to this factor over showing all of them, around one of the people."""
     paired_share: float = 0.5

@@ -20,15 +20,9 @@ def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return inter / np.maximum(areas[0][:, None] + areas[1][None] - inter, 1e-9)
 
 
-def keypoint_similarity(first: np.ndarray, second: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """(N, M) similarity 0..1 of keypoints (N, K, 2) and (M, K, 2), after COCO's OKS with one tolerance for all.
-
-    area: (N,) of the first people's boxes, in the points' units squared.
-    """
-    squared = ((first[:, None] - second[None]) ** 2).sum(-1)  # (N, M, K)
-    return oks(squared, area[:, None])
-
-
 def oks(squared: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """(...) similarity 0..1 of keypoints at squared distances (..., K) on boxes of areas (...)."""
+    """(...) similarity 0..1 of keypoints at squared distances (..., K) on boxes of areas (...).
+
+    After COCO's, with one tolerance for all.
+    """
     return np.exp(-squared / (2 * (0.16**2) * np.maximum(area, 1e-9)[..., None])).mean(-1)

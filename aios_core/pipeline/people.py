@@ -11,7 +11,7 @@ import numpy as np
 
 from aios_core.body.joints import MIRROR_COCO17
 from aios_core.body.skinning import absolute_hand_pose
-from aios_core.geometry.boxes import cxcywh_to_xyxy, iou_matrix, keypoint_similarity
+from aios_core.geometry.boxes import cxcywh_to_xyxy, iou_matrix, oks
 from aios_core.geometry.rotations import rotmat_to_axis_angle
 
 if TYPE_CHECKING:
@@ -135,17 +135,30 @@ def without_duplicates(people: FramePeople, overlap: float) -> FramePeople:
     """The people without those that are another, better scored one again.
 
     Two are the same when box overlap times keypoint similarity passes `overlap`: people who hug share boxes but not
-    joints. Which side is left does not count: the network may see a person from both sides at once.
+    joints.
     """
-    area = np.clip(people.boxes_xyxy_px[:, 2:] - people.boxes_xyxy_px[:, :2], 0, None).prod(-1)
-    boxes = iou_matrix(people.boxes_xyxy_px, people.boxes_xyxy_px)
-    points, mirrored = people.keypoints_px, people.keypoints_px[:, MIRROR_COCO17]
-    alike = np.maximum(keypoint_similarity(points, points, area), keypoint_similarity(points, mirrored, area))
-    same = boxes * np.maximum(alike, alike.T)
-    if not (np.triu(same, 1) > overlap).any():
+    same = are_one_body([people.boxes_xyxy_px] * 2, [people.keypoints_px] * 2, overlap)
+    if not np.triu(same, 1).any():
         return people
     kept: list[int] = []
     for i in range(len(people)):
-        if all(same[i, k] <= overlap for k in kept):
+        if not same[i, kept].any():
             kept.append(i)
     return people.select(np.array(kept, int))
+
+
+def are_one_body(boxes: Sequence[np.ndarray], keypoints: Sequence[np.ndarray], least: float) -> np.ndarray:
+    """(N, M) bool: whose box overlap times keypoint similarity is more than `least`.
+
+    Which side is left does not count: the network may see a person from both sides. boxes: (N, 4) and (M, 4);
+    keypoints: (N, 17, 2) and (M, 17, 2) COCO.
+    """
+    overlap = iou_matrix(*boxes)
+    same = overlap > least
+    rows, columns = np.nonzero(same)
+    areas = [np.clip(b[:, 2:] - b[:, :2], 1, None).prod(-1) for b in boxes]
+    area = np.maximum(areas[0][rows], areas[1][columns])
+    first, second = keypoints[0][rows], keypoints[1][columns]
+    alike = [oks(((first - way) ** 2).sum(-1), area) for way in (second, second[:, MIRROR_COCO17])]
+    same[rows, columns] = overlap[rows, columns] * np.maximum(*alike) > least
+    return same

@@ -20,9 +20,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from aios_core.body.joints import BODY, MIRROR_55, MIRROR_COCO17
-from aios_core.geometry.boxes import iou_matrix, oks
 from aios_core.geometry.rotations import mirror_axis_angle
-from aios_core.pipeline.people import FramePeople
+from aios_core.pipeline.people import FramePeople, are_one_body
 
 GATE = 8.0
 """Cost at which a detection is nobody's."""
@@ -251,7 +250,7 @@ def _turns(before: list[Seen], sights: list[Seen], pairs: list[tuple[int, int]])
     boxes, keypoints = (
         [np.stack([getattr(seen, name) for seen in group]) for group in (now, then)] for name in ("box", "keypoints")
     )
-    instead &= _are_one_body(boxes, keypoints, SAME_BODY_IN_TURNS)
+    instead &= are_one_body(boxes, keypoints, SAME_BODY_IN_TURNS)
     return [(now[i], then[k]) for i, k in zip(*np.nonzero(instead), strict=True)]
 
 
@@ -347,24 +346,8 @@ def _differences(first: list[Seen], second: list[Seen]) -> dict[str, np.ndarray]
 
 def same_body(people: FramePeople) -> np.ndarray:
     """(P, P) bool: which detections of a frame show the same body as another."""
-    same = _are_one_body([people.boxes_xyxy_px] * 2, [people.keypoints_px] * 2, SAME_BODY)
+    same = are_one_body([people.boxes_xyxy_px] * 2, [people.keypoints_px] * 2, SAME_BODY)
     np.fill_diagonal(same, False)
-    return same
-
-
-def _are_one_body(boxes: Sequence[np.ndarray], keypoints: Sequence[np.ndarray], least: float) -> np.ndarray:
-    """(N, M) bool: whose overlap times keypoint similarity is more than `least`.
-
-    boxes: (N, 4) and (M, 4); keypoints: (N, K, 2) and (M, K, 2).
-    """
-    overlap = iou_matrix(*boxes)
-    same = overlap > least
-    rows, columns = np.nonzero(same)
-    areas = [np.clip(b[:, 2:] - b[:, :2], 1, None).prod(-1) for b in boxes]
-    area = np.maximum(areas[0][rows], areas[1][columns])
-    first, second = keypoints[0][rows], keypoints[1][columns]
-    alike = [oks(((first - way) ** 2).sum(-1), area) for way in (second, second[:, MIRROR_COCO17])]
-    same[rows, columns] = overlap[rows, columns] * np.maximum(*alike) > least
     return same
 
 
