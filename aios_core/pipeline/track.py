@@ -26,7 +26,7 @@ from aios_core.pipeline.people import FramePeople, are_one_body
 GATE = 8.0
 """Cost at which a detection is nobody's."""
 STRANGE = 12.0
-"""The same where it is near nobody else, and nobody else near."""
+"""The same where it is near nobody else who is left over, and nobody else is near it."""
 CENTER_SIGMA, CENTER_SIGMA_PER_SECOND = 0.07, 0.7
 """Error of a predicted centre, in box sizes: at once, and for every second of waiting."""
 JOINT_SIGMA, JOINT_SIGMA_PER_SECOND = 0.06, 0.4
@@ -229,10 +229,12 @@ def _assigned(cost: np.ndarray, strong: np.ndarray) -> list[tuple[int, int]]:
         rows, columns = linear_sum_assignment(np.minimum(cost[np.ix_(waiting, group)], GATE))
         found = zip(waiting[rows].tolist(), group[columns].tolist(), strict=True)
         pairs += [(row, column) for row, column in found if cost[row, column] < GATE]
-    # Where it can be nobody else, and nothing else can be that person, it is that person, however strange.
+    # Of those left over: where it can be nobody else, and nothing else can be that person, it is, however strange.
     is_near = np.isfinite(cost)
+    rows, columns = np.array(pairs, int).reshape(-1, 2).T
+    is_near[rows], is_near[:, columns] = False, False
     is_only = is_near & (is_near.sum(0) == 1) & (is_near.sum(1, keepdims=True) == 1)
-    return pairs + [(int(row), int(column)) for row, column in np.argwhere(is_only & (cost >= GATE) & (cost < STRANGE))]
+    return pairs + [(int(row), int(column)) for row, column in np.argwhere(is_only & (cost < STRANGE))]
 
 
 def _turns(before: list[Seen], sights: list[Seen], pairs: list[tuple[int, int]]) -> list[tuple[Seen, Seen]]:

@@ -135,6 +135,24 @@ def test_somebody_alone_stays_the_same_however_strangely_seen():
     assert {int(i) for row in tracked(scene, frames) for i in row} == {1}
 
 
+def test_somebody_seen_strangely_beside_another_who_is_not_stays_the_same():
+    frames = detect(crossing(), FAIR, 0)
+    close = next(t for t, (people, _) in enumerate(frames) if len(people) == 2 and gap(people) < -20)
+    people, who = frames[close]
+    odd = (who == 0)[:, None, None]
+    limbs = people.keypoints_px + odd * 0.08 * np.random.default_rng(0).normal(0, 1, people.keypoints_px.shape) * 300
+    pose, colours = people.body_pose + odd, people.colours + 30 * odd
+    frames[close] = replace(people, keypoints_px=limbs, body_pose=pose, colours=colours), who
+    tracker = Tracker(0.7)
+    numbers = [tracker.update(people, t / 30, BIRTH_SCORE) for t, (people, _) in enumerate(frames[: close + 1])]
+    assert {int(number) for row in numbers for number in row} == {1, 2}
+
+
+def gap(people: FramePeople) -> float:
+    """Pixels between the boxes of two people; less than 0 where they overlap."""
+    return float(np.maximum(*people.boxes_xyxy_px[:, 0]) - np.minimum(*people.boxes_xyxy_px[:, 2]))
+
+
 def test_a_second_sight_of_somebody_is_nobody_new():
     scene = crossing()
     noise = DetectorNoise(duplicates=0.2)
