@@ -28,12 +28,12 @@ def rename_track(mocap: Mocap, number: int, name: str) -> Mocap:
     """The Mocap with another name for a track."""
     if not name.strip():
         raise AiosError("A track's name cannot be empty.")
-    return _with(mocap, number, lambda track: [replace(track, name=name.strip())])
+    return change_track(mocap, number, lambda track: [replace(track, name=name.strip())])
 
 
 def delete_track(mocap: Mocap, number: int) -> Mocap:
     """The Mocap without a track."""
-    return _with(mocap, number, lambda track: [])
+    return change_track(mocap, number, lambda track: [])
 
 
 def split_track(mocap: Mocap, number: int, frame: int) -> Mocap:
@@ -58,7 +58,7 @@ def split_track(mocap: Mocap, number: int, frame: int) -> Mocap:
             ]
         return [parts[0], replace(parts[1], id=new, name=f"{track.name} from frame {frame}")]
 
-    return _with(mocap, number, cut)
+    return change_track(mocap, number, cut)
 
 
 def merge_tracks(mocap: Mocap, number: int, other: int) -> Mocap:
@@ -79,10 +79,15 @@ def merge_tracks(mocap: Mocap, number: int, other: int) -> Mocap:
     merged = replace(merged, betas=(share * first.betas + (1 - share) * second.betas).astype(np.float32))
     if first.measured is not None:
         merged = replace(merged, measured=_join(first.measured, second.measured))
-    return delete_track(_with(mocap, number, lambda track: [merged]), other)
+    return delete_track(change_track(mocap, number, lambda track: [merged]), other)
 
 
-def _with(mocap: Mocap, number: int, change: Callable[[Track], list[Track]]) -> Mocap:
+def change_track(mocap: Mocap, number: int, change: Callable[[Track], list[Track]]) -> Mocap:
+    """The Mocap with what `change` makes of a track in its place.
+
+    Raises:
+        AiosError: there is no such track.
+    """
     track_of(mocap, number)
     tracks = [new for track in mocap.tracks for new in (change(track) if track.id == number else [track])]
     return replace(mocap, tracks=tuple(tracks))

@@ -22,15 +22,15 @@ from aios_core import mocap
 from aios_core.body.body_model import BodyModel
 from aios_core.body.files import open_body
 from aios_core.body.joints import MIRROR_COCO17
+from aios_core.body.skinning import mirrored_body_pose
 from aios_core.config import CaptureConfig
 from aios_core.evaluation.motion import joints_of
 from aios_core.geometry.boxes import iou_matrix
-from aios_core.geometry.rotations import axis_angle_to_rotmat, mirror_axis_angle, rotmat_to_axis_angle
+from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.media import open_footage
 from aios_core.pipeline.capture import WEAK_SHARE, people_of
 from aios_core.pipeline.network import load_network
 from aios_core.pipeline.people import FramePeople, joined
-from aios_core.pipeline.track import MIRROR_BODY
 from benchmarks.clips import PLAZA
 from tests.tracking_scenes import DetectorNoise, Error, hidden
 
@@ -131,7 +131,7 @@ def _sights(
     ]
     mirrored = off[1] < off[0]
     keypoints = np.where(mirrored[:, None, None], keypoints[:, MIRROR_COCO17], keypoints)
-    pose = np.where(mirrored[:, None, None], mirror_axis_angle(pose[:, MIRROR_BODY]), pose)
+    pose = np.where(mirrored[:, None, None], mirrored_body_pose(pose), pose)
     turned = axis_angle_to_rotmat(pose).swapaxes(-1, -2) @ axis_angle_to_rotmat(found.body_pose)
     depth = -np.log(np.maximum(found.camera[:, 0], 1e-6)) - np.log(depths[rows])
     errors = {

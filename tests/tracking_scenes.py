@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from aios_core.body.joints import COCO_LIMBS, JOINTS_OF_LIMBS, MIRROR_COCO17
-from aios_core.body.skinning import pose_joints
+from aios_core.body.skinning import mirrored_body_pose, pose_joints
 from aios_core.config import CaptureConfig
-from aios_core.geometry.rotations import mirror_axis_angle
+from aios_core.geometry.boxes import intersection
 from aios_core.pipeline.people import FramePeople, unit_length, without_duplicates
-from aios_core.pipeline.track import MIRROR_BODY
 from tests.motion_clips import clips, repeated, the_body
 from tests.noisy_mocaps import drift
 
@@ -141,9 +140,7 @@ def hidden(boxes: np.ndarray, depths: np.ndarray) -> np.ndarray:
 
 def _covered(boxes: np.ndarray, depths: np.ndarray) -> np.ndarray:
     """(P, P, T) share of each person's box that each other's covers."""
-    low = np.maximum(boxes[:, None, :, :2], boxes[None, :, :, :2])
-    high = np.minimum(boxes[:, None, :, 2:], boxes[None, :, :, 2:])
-    cover = np.clip(high - low, 0, None).prod(-1)
+    cover = intersection(boxes[:, None], boxes)
     area = np.clip(boxes[..., 2:] - boxes[..., :2], 1, None).prod(-1)
     nearer = depths[None, :] < depths[:, None]  # [i, j]: j stands before i
     return np.where(nearer, cover / area[:, None], 0)
@@ -281,7 +278,7 @@ class _Detector:
         size = (self.boxes[p, t, 2:] - self.boxes[p, t, :2]).max()
         keypoints, pose = self.keypoints[p, t], self.scene.pose[p, t]
         if self.mirrored[p, t]:
-            keypoints, pose = keypoints[MIRROR_COCO17], mirror_axis_angle(pose[MIRROR_BODY])
+            keypoints, pose = keypoints[MIRROR_COCO17], mirrored_body_pose(pose)
         token = self.tokens[p] + error("token", noise.token) * _spectrum(TOKEN_ERROR_DECAY)
         # Where somebody is hidden, the clothes of whoever stands in front are seen.
         seen_clothes = (1 - hidden) * self.clothes[p] + hidden * self.clothes[self.in_front[p, t]]

@@ -62,6 +62,11 @@ def mirrored_pose(pose: np.ndarray) -> np.ndarray:
     return mirror_axis_angle(pose[..., MIRROR_55, :])
 
 
+def mirrored_body_pose(pose: np.ndarray) -> np.ndarray:
+    """The same of the 21 joints of a body pose (..., 21, 3)."""
+    return mirror_axis_angle(pose[..., MIRROR_55[BODY] - 1, :])
+
+
 def absolute_hand_pose(relative: np.ndarray, hand_mean: np.ndarray) -> np.ndarray:
     """Hand axis-angles (..., 15, 3) with flat hand = zero, from those relative to a mean hand (15, 3).
 

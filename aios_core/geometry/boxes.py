@@ -11,11 +11,15 @@ def cxcywh_to_xyxy(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[..., :2] - half, boxes[..., :2] + half], -1)
 
 
+def intersection(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Area (...) that corner boxes (..., 4) share, with broadcasting."""
+    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
+    return np.clip(high - low, 0, None).prod(-1)
+
+
 def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(N, M) intersection over union of corner boxes (N, 4) and (M, 4)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(-1)
+    inter = intersection(first[:, None], second)
     areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1) for boxes in (first, second)]
     return inter / np.maximum(areas[0][:, None] + areas[1][None] - inter, 1e-9)
 

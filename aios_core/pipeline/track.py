@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from aios_core.body.joints import BODY, MIRROR_55, MIRROR_COCO17
-from aios_core.geometry.rotations import mirror_axis_angle
+from aios_core.body.joints import MIRROR_COCO17
+from aios_core.body.skinning import mirrored_body_pose
+from aios_core.geometry.boxes import intersection
 from aios_core.pipeline.people import FramePeople, are_one_body
 
 GATE = 8.0
@@ -50,8 +51,6 @@ HALF_HIDDEN = 0.5
 """Of whom nearer people's boxes cover more than this share, it is rather those who are looked at."""
 LOOKS = "token", "shape", "colours"
 """What stays the same about people while they move."""
-MIRROR_BODY = MIRROR_55[BODY] - 1
-"""(21,) for every joint of a body pose the one on the other side."""
 FIRST_NOISE = {"token": 0.05, "pose": 0.08, "shape": 0.3, "colours": 5.0}
 LEAST_NOISE = {"token": 0.01, "pose": 0.02, "shape": 0.02, "colours": 1.0}
 
@@ -326,8 +325,7 @@ def _covered(sights: Sequence[Seen]) -> np.ndarray:
     """(N,) share of each box that the box of somebody nearer covers (of the one that covers most)."""
     boxes = np.array([sight.box for sight in sights]).reshape(-1, 4)
     depth = np.array([sight.log_depth for sight in sights])
-    low, high = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
-    cover = np.clip(high - low, 0, None).prod(-1) * (depth < depth[:, None])
+    cover = intersection(boxes[:, None], boxes) * (depth < depth[:, None])
     return cover.max(1, initial=0) / np.clip(boxes[:, 2:] - boxes[:, :2], 1, None).prod(-1)
 
 
@@ -335,7 +333,7 @@ def _differences(first: list[Seen], second: list[Seen]) -> dict[str, np.ndarray]
     """(K,) differences of looks of pairs, by name."""
     token = np.stack([s.token for s in first]) * np.stack([s.token for s in second])
     pose, other = np.stack([s.pose for s in first]), np.stack([s.pose for s in second])
-    squared = [((pose - way) ** 2).mean((-2, -1)) for way in (other, mirror_axis_angle(other[:, MIRROR_BODY]))]
+    squared = [((pose - way) ** 2).mean((-2, -1)) for way in (other, mirrored_body_pose(other))]
     shape = np.stack([s.shape for s in first]) - np.stack([s.shape for s in second])
     colours = np.stack([s.colours for s in first]) - np.stack([s.colours for s in second])
     return {

@@ -15,7 +15,7 @@ from aios_core.evaluation.motion import motion_scores
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.mocap import IMPUTED, Measured, Mocap, Track
 from aios_core.pipeline.refine import raw_track, refine
-from aios_core.pipeline.refine.facing import facing_one_way, mirrored_along_sight
+from aios_core.pipeline.refine.facing import either, facing_one_way, mirrored_along_sight
 from tests.motion_clips import clips, placed, the_body
 from tests.noisy_mocaps import NetworkNoise, observe, scene
 
@@ -32,11 +32,8 @@ def seen(name: str, fps: int = 30) -> tuple[Mocap, Mocap]:
 def wrong_way_round(mocap: Mocap, rows: np.ndarray) -> Mocap:
     """The person taken for the mirrored one in some rows of what was measured."""
     right = mocap.tracks[0].measured
-    wrong = mirrored_along_sight(right, mocap.camera)
-    arrays = {name: value.copy() for name, value in vars(right).items()}
-    for name, value in arrays.items():
-        value[rows] = getattr(wrong, name)[rows]
-    return replace(mocap, tracks=(raw_track(1, Measured(**arrays), "astray"),))
+    wrong = either(right, mirrored_along_sight(right, mocap.camera), np.isin(np.arange(len(right)), rows))
+    return replace(mocap, tracks=(raw_track(1, wrong, "astray"),))
 
 
 def understood(mocap: Mocap) -> Track:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from aios_core.body.joints import MIRROR_COCO17
+from aios_core.body.skinning import mirrored_body_pose
 from aios_core.evaluation.identity import FrameBoxes, IdentityScores, frame_boxes, identity_scores
-from aios_core.geometry.rotations import mirror_axis_angle
 from aios_core.pipeline.link import is_somebody, one_body, whole_people
 from aios_core.pipeline.people import FramePeople, joined, without_duplicates
-from aios_core.pipeline.track import MIRROR_BODY, Fragment, Tracker, _sights, pair_costs, same_body
+from aios_core.pipeline.track import Fragment, Tracker, _sights, pair_costs, same_body
 from tests.mocaps import make_mocap
 from tests.tracking_scenes import FAIR, DetectorNoise, Error, Scene, circling, crossing, crowd, detect, entrances
 
@@ -178,7 +178,7 @@ def test_a_weak_second_sight_of_somebody_does_not_bring_back_who_is_missing():
 
 def with_sides_swapped(people: FramePeople) -> FramePeople:
     """What a network says that takes them for seen from the other side."""
-    keypoints, pose = people.keypoints_px[:, MIRROR_COCO17], mirror_axis_angle(people.body_pose[:, MIRROR_BODY])
+    keypoints, pose = people.keypoints_px[:, MIRROR_COCO17], mirrored_body_pose(people.body_pose)
     return replace(people, keypoints_px=keypoints, body_pose=pose)
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aios_core.geometry.boxes import intersection
+
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 AREAS = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
@@ -74,9 +76,7 @@ def compare_boxes(
     ignored = np.zeros(len(truth), bool) if ignored is None else ignored
     boxes, truth = boxes.astype(np.float64), truth.astype(np.float64)
     areas = [(b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (boxes, truth)]
-    low = np.maximum(boxes[:, None, :2], truth[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], truth[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(-1)
+    inter = intersection(boxes[:, None], truth)
     union = np.where(crowd[None], areas[0][:, None], areas[0][:, None] + areas[1][None] - inter)
     similarity = inter / np.maximum(union, 1e-12)
     return Compared(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aios_core.body.skinning import rest_joints
+from aios_core.geometry.boxes import intersection
 from aios_core.mocap import INTERPOLATED
 from aios_core.pipeline.refine.feet import runs
 from aios_core.pipeline.refine.space import Figure
@@ -105,9 +106,8 @@ def _orders(i: int, k: int, figures: Sequence[Figure], pelvis: Sequence[np.ndarr
 
 def _cover(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(N,) what two people's boxes (N, 4) share, as a share of the smaller."""
-    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
     area = [np.clip(boxes[:, 2:] - boxes[:, :2], 1, None).prod(-1) for boxes in (first, second)]
-    return np.clip(high - low, 0, None).prod(-1) / np.minimum(*area)
+    return intersection(first, second) / np.minimum(*area)
 
 
 def _hidden(track, rows: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from aios_core.errors import AiosError
 from aios_core.geometry.rotations import axis_angle_to_rotmat, geodesic_distance, rotmat_to_axis_angle
 from aios_core.mocap import AS_MEASURED, AUTOMATIC, IMPUTED, MIRRORED, Camera, Measured, Mocap, Track
 from aios_core.pipeline.placement import place
-from aios_core.tracks import track_of
+from aios_core.tracks import change_track
 
 FASTEST = 1.0
 """Metres a second that joints move at about their pelvis, on average over a body: about a turn in a second."""
@@ -62,12 +62,17 @@ def facing_one_way(track: Track, times: np.ndarray, body: BodyModel, camera: Cam
         odd = BACKWARDS_PER_SECOND * _backwards(measured, joints[:, 0], times, camera) + [0.0, MIRRORED_PER_SECOND]
         is_out = np.stack([is_mirrored, is_stated & ~is_mirrored], 1)
         is_mirrored = np.where(is_stated, is_mirrored, _course(joints, times, odd, is_out))
-    rows = np.flatnonzero(is_mirrored)
-    arrays = {name: value.copy() for name, value in vars(measured).items()}
-    for name, value in arrays.items():
-        value[rows] = getattr(other, name)[rows]
     kinds = np.where(is_mirrored, np.uint8(IMPUTED), track.key_kinds)
-    return replace(track, measured=Measured(**arrays), key_kinds=kinds)
+    return replace(track, measured=either(measured, other, is_mirrored), key_kinds=kinds)
+
+
+def either(first: Measured, second: Measured, is_second: np.ndarray) -> Measured:
+    """The measurements of the first, and of the second where is_second (M,) says so."""
+    rows = np.flatnonzero(is_second)
+    arrays = {name: value.copy() for name, value in vars(first).items()}
+    for name, value in arrays.items():
+        value[rows] = getattr(second, name)[rows]
+    return Measured(**arrays)
 
 
 def turned_about(mocap: Mocap, number: int, first: int, last: int) -> Mocap:
@@ -76,20 +81,22 @@ def turned_about(mocap: Mocap, number: int, first: int, last: int) -> Mocap:
     Raises:
         AiosError: there is no such track, nothing was measured of it in those frames.
     """
-    track = track_of(mocap, number)
-    frames = np.zeros(0, int) if track.measured is None else track.measured.frames
-    rows = np.flatnonzero((frames >= first) & (frames <= last))
-    if not len(rows):
-        raise AiosError(f"Nothing was measured of track {number} in frames {first} to {last}.")
-    seen = track.measured.select(rows)
-    keys = np.searchsorted(track.frames, seen.frames).clip(max=len(track) - 1)
-    now = axis_angle_to_rotmat(track.global_orient[keys].astype(np.float64))
-    ways = [way.global_orient.astype(np.float64) for way in (seen, mirrored_along_sight(seen, mocap.camera))]
-    off = [geodesic_distance(now, axis_angle_to_rotmat(way)) for way in ways]
-    facing = track.measured.facing.copy()
-    facing[rows] = np.where(off[0] < off[1], MIRRORED, AS_MEASURED)
-    changed = replace(track, measured=replace(track.measured, facing=facing))
-    return replace(mocap, tracks=tuple(changed if t.id == number else t for t in mocap.tracks))
+
+    def turn(track: Track) -> list[Track]:
+        frames = np.zeros(0, int) if track.measured is None else track.measured.frames
+        rows = np.flatnonzero((frames >= first) & (frames <= last))
+        if not len(rows):
+            raise AiosError(f"Nothing was measured of track {number} in frames {first} to {last}.")
+        seen = track.measured.select(rows)
+        keys = np.searchsorted(track.frames, seen.frames).clip(max=len(track) - 1)
+        now = axis_angle_to_rotmat(track.global_orient[keys].astype(np.float64))
+        ways = [way.global_orient.astype(np.float64) for way in (seen, mirrored_along_sight(seen, mocap.camera))]
+        off = [geodesic_distance(now, axis_angle_to_rotmat(way)) for way in ways]
+        facing = track.measured.facing.copy()
+        facing[rows] = np.where(off[0] < off[1], MIRRORED, AS_MEASURED)
+        return [replace(track, measured=replace(track.measured, facing=facing))]
+
+    return change_track(mocap, number, turn)
 
 
 def mirrored_along_sight(measured: Measured, camera: Camera) -> Measured:
