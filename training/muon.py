@@ -1,6 +1,6 @@
 """Muon: gradient descent in which a step changes a matrix equally in all directions (Jordan et al. 2024).
 
-PyTorch's own takes matrices alone and computes in bfloat16, which is slow on most CPUs.
+PyTorch's own takes matrices alone and always computes in bfloat16, which is slow on many CPUs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ RMS = 0.2
 
 class MuonAdamW(torch.optim.AdamW):
     """AdamW for most parameters, Muon for the groups with `muon` set."""
+
+    def __init__(self, groups: list[dict], bfloat16: bool = False, **options):
+        """bfloat16: orthogonalise in half precision, which errs less than the iteration itself leaves over."""
+        super().__init__(groups, **options)
+        self.precision = torch.bfloat16 if bfloat16 else torch.float32
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -41,7 +46,8 @@ class MuonAdamW(torch.optim.AdamW):
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-        change = orthogonalised(parameter.grad.lerp(momentum, MOMENTUM).flatten(1))
+        change = orthogonalised(parameter.grad.lerp(momentum, MOMENTUM).flatten(1).to(self.precision))
+        change = change.to(parameter.dtype)
         parameter.mul_(1 - rate * decay)
         parameter.add_(change.view_as(parameter), alpha=-rate * RMS * math.sqrt(max(change.shape)))
 

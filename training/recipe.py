@@ -82,6 +82,7 @@ class Recipe(nn.Module, ABC):
                 {"params": parameters, "lr": rate, "base": rate, "weight_decay": decay, "muon": muon}
                 for (rate, decay, muon), parameters in groups.items()
             ],
+            bfloat16=self.config.bfloat16,
             betas=self.betas,
         )
 

@@ -14,5 +14,9 @@ def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
 
 def intersection(first: Tensor, second: Tensor) -> Tensor:
     """Area (...) that corner boxes (..., 4) share."""
-    low, high = torch.maximum(first[..., :2], second[..., :2]), torch.minimum(first[..., 2:], second[..., 2:])
-    return (high - low).clamp_min(0).prod(-1)
+    # One axis after the other: numbers that lie side by side are compared several times as fast as pairs.
+    width, height = (
+        torch.minimum(first[..., axis + 2], second[..., axis + 2]) - torch.maximum(first[..., axis], second[..., axis])
+        for axis in (0, 1)
+    )
+    return width.clamp_min(0) * height.clamp_min(0)

@@ -26,12 +26,13 @@ def test_all_singular_values_come_near_one_and_directions_stay(shape):
     assert torch.allclose(between, torch.diag(between.diagonal()), atol=1e-3) and (between.diagonal() > 0).all()
 
 
-def test_a_step_is_as_large_as_the_rate_says_however_large_the_gradient():
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_step_is_as_large_as_the_rate_says_however_large_the_gradient(bfloat16):
     for size in (1e-4, 1e4):
         filters = nn.Parameter(torch.zeros(32, 16, 3, 3))
         filters.grad = torch.randn(filters.shape, generator=torch.Generator().manual_seed(1)) * size
-        MuonAdamW([group([filters], muon=True)]).step()
-        assert (filters * filters.grad).sum() < 0
+        MuonAdamW([group([filters], muon=True)], bfloat16).step()
+        assert filters.dtype == torch.float32 and (filters * filters.grad).sum() < 0
         assert filters.detach().square().mean().sqrt() == pytest.approx(0.01 * RMS, rel=0.2)
 
 

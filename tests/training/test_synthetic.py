@@ -23,7 +23,7 @@ from training.data.synthetic.objects import held_object, random_object
 from training.data.synthetic.people import dress, load_wardrobe
 from training.data.synthetic.posing import pelvis_height, pose_person
 from training.data.synthetic.scene import clutter, crowded_stand, looking, random_setting, render_empty, spectators
-from training.data.synthetic.still_life import flower, limb, still_life, vessel
+from training.data.synthetic.still_life import flower, foliage, limb, roof, still_life, vessel
 from training.data.synthetic.surroundings import filling, load_surroundings, view
 
 WIDTH, HEIGHT = 96, 72
@@ -225,7 +225,7 @@ def test_clutter_is_sharp_where_the_view_of_a_small_panorama_is_blurred(stock):
     assert clutter(replace(stock, surroundings=tiny), WIDTH, HEIGHT, rng).shape == (HEIGHT, WIDTH, 3)
 
 
-@pytest.mark.parametrize("shape", [vessel, flower, limb])
+@pytest.mark.parametrize("shape", [vessel, flower, foliage, limb, roof])
 def test_things_of_a_still_life_are_whole_and_about_as_large_as_the_unit_ball(shape):
     for seed in range(20):
         points, faces, uv = shape(np.random.default_rng(seed))

@@ -24,7 +24,7 @@ PATTERN_SHARE, CLUTTER_SHARE, CROWD_SHARE = 0.1, 0.4, 0.2
 """Shares of the pictures with a pattern, with clutter and with a crowd behind the people, instead of surroundings seen
 through the camera. Those are blurred where panoramas are small, and of them alone a network learns that whatever is
 sharp is a person."""
-STILL_LIFE_SHARE = 0.4
+STILL_LIFE_SHARE = 0.5
 """Of the pictures without people."""
 HOLDING_SHARE = 0.2
 """Share of the people who have something in a hand."""

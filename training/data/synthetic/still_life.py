@@ -1,6 +1,8 @@
-"""Things seen near and nobody with them: vessels, fruit, flowers, boxes, before surroundings that are out of focus.
+"""Things seen large and nobody with them: vessels, fruit, flowers, leaves, roofs, boxes, before surroundings that are
+out of focus.
 
-Large round bodies in the colours of skin are what photographs without people are full of, and renders were not.
+Large bodies that taper or branch, in the colours of skin and clothes, are what photographs without people are full of,
+and renders were not.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from training.data.synthetic.objects import SHAPES, grid, textured
 MOST_THINGS = 12
 DEPTHS = 0.4, 1.2
 """Metres."""
-SIZES = 0.12, 0.7
+SIZES = 0.12, 1.1
 """Of a thing, in heights of the picture."""
 SKIN_GAINS = np.array([[1.0, 0.78, 0.65], [0.8, 0.55, 0.42], [0.45, 0.3, 0.22]])
 SKIN_SHARE = 0.35
@@ -37,7 +39,7 @@ def still_life(
     half_view = np.array([width, height]) / 2 / camera.focal_px
     count, spread = int(rng.integers(1, MOST_THINGS + 1)), rng.uniform(0.2, 1.0)
     middle = rng.uniform(-0.5, 0.5, 2)
-    kinds = [vessel, flower, limb, *(lambda _, shape=shape: shape for shape in SHAPES)]
+    kinds = [vessel, flower, foliage, limb, roof, *(lambda _, shape=shape: shape for shape in SHAPES)]
     kind = kinds[rng.integers(len(kinds))] if rng.random() < 0.4 else None  # several of a kind, or of all
     meshes = []
     for _ in range(count):
@@ -68,7 +70,7 @@ def vessel(rng: np.random.Generator, rows: int = 16, columns: int = 28) -> Shape
 
 def flower(rng: np.random.Generator, rows: int = 6, columns: int = 5) -> Shape:
     """Rings of curved petals that open towards the camera, or hang from a stem: a rose, a daisy, a head of cabbage."""
-    rings, each = int(rng.integers(1, 5)), int(rng.integers(4, 11))
+    rings, each = int(rng.integers(1, 8)), int(rng.integers(4, 15))
     along, across = np.linspace(0, 1, rows + 1)[:, None], np.linspace(-1, 1, columns + 1)[None]
     width, cup = rng.uniform(0.15, 0.6), rng.uniform(0.0, 0.4)
     points, faces, uv = [], [], []
@@ -83,6 +85,45 @@ def flower(rng: np.random.Generator, rows: int = 6, columns: int = 5) -> Shape:
             faces.append(grid(rows, columns) + sum(len(p) for p in points))
             points.append(petal @ axis_angle_to_rotmat(np.array([0, turn, 0.0])).T)
             uv.append(np.stack(np.broadcast_arrays((across + 1) / 2, along), -1).reshape(-1, 2))
+    return np.concatenate(points), np.concatenate(faces), np.concatenate(uv)
+
+
+def foliage(rng: np.random.Generator, rows: int = 4, columns: int = 2) -> Shape:
+    """Leaves that point away from a stem, or from everywhere in a ball: a pot plant, a bush, a crown of a tree."""
+    count, width = int(rng.integers(8, 50)), rng.uniform(0.1, 0.4)
+    along, across = np.linspace(0, 1, rows + 1)[:, None], np.linspace(-1, 1, columns + 1)[None]
+    leaf = np.stack(
+        np.broadcast_arrays(width * np.sin(np.pi * (0.05 + 0.9 * along)) * across, -along, 0.4 * along**2), -1
+    ).reshape(-1, 3)
+    uv = np.stack(np.broadcast_arrays((across + 1) / 2, along), -1).reshape(-1, 2)
+    turns = axis_angle_to_rotmat(rng.normal(0, rng.uniform(0.5, 1.6), (count, 3)))
+    feet = rng.normal(0, 0.35, (count, 3)) * rng.choice([0.2, 1.0], 3)
+    points = np.einsum("nij,kj->nki", turns, leaf) * rng.uniform(0.3, 0.8, (count, 1, 1)) + feet[:, None]
+    faces = grid(rows, columns)[None] + len(leaf) * np.arange(count)[:, None, None]
+    return points.reshape(-1, 3), faces.reshape(-1, 3), np.tile(uv, (count, 1))
+
+
+def roof(rng: np.random.Generator, rows: int = 8, columns: int = 16) -> Shape:
+    """Storeys that grow narrower upwards, each a wall under a roof with curved eaves: a pagoda, a hut, a tent, a fir."""
+    storeys, depth = int(rng.integers(1, 6)), rng.uniform(0.3, 1.0)
+    curve, lift, ridge = rng.uniform(0.6, 2.2), rng.uniform(0.0, 0.35), rng.uniform(0.0, 0.8)
+    wall, narrower, height = rng.uniform(0.1, 0.7), rng.uniform(0.6, 0.95), 2 / storeys
+    down, around = np.meshgrid(np.linspace(0, 1, rows + 1), np.linspace(0, 2 * np.pi, columns + 1), indexing="ij")
+    square = 1 / np.maximum(abs(np.cos(around)), abs(np.sin(around)))  # out to the side of a square, corners farthest
+    square = square if rng.random() < 0.7 else np.ones_like(square)
+    points, faces, uv = [], [], []
+    for storey in range(storeys):
+        wide = 0.75 * narrower ** (storeys - 1 - storey)
+        # The upper half of the rows is the roof, from its ridge out to the eaves; the lower one the wall below it.
+        is_roof = down <= 0.5
+        t = np.where(is_roof, 2 * down, 2 * down - 1)
+        out = np.where(is_roof, wide * (ridge + (1 - ridge) * t), wide * 0.7) * square
+        fall = height * np.where(is_roof, (1 - wall) * (1 - (1 - t) ** curve), 1 - wall + wall * t)
+        fall = fall - np.where(is_roof, lift * height * t**3 * (square - 1) / 0.42, 0)
+        faces.append(grid(rows, columns) + sum(len(p) for p in points))
+        y = height * storey - 1 + fall
+        points.append(np.stack([out * np.cos(around), y, depth * out * np.sin(around)], -1).reshape(-1, 3))
+        uv.append(np.stack([around / (2 * np.pi), t], -1).reshape(-1, 2))
     return np.concatenate(points), np.concatenate(faces), np.concatenate(uv)
 
 
