@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aios_core.model.linear import Linear, linear
 from aios_core.model.parts import LAYOUTS, Slot, tokens_per_person
 from aios_core.model.sampling import LevelShapes, Sampler, sampler
 
@@ -36,22 +37,16 @@ def by_slot(tokens: Tensor) -> dict[str, Tensor]:
     return {slot.name: piece for slot, piece in zip(slots, pieces, strict=True)}
 
 
-def relu(x: Tensor) -> Tensor:
-    """Rectified, in place where no gradient is wanted: a linear layer's output is a view, whose change in place makes
-    the gradient copy it several times."""
-    return F.relu(x, inplace=not torch.is_grad_enabled())
-
-
 class DeformableAttention(nn.Module):
     """Every query reads `points` learned places per head and level around its reference."""
 
     def __init__(self, dim: int, heads: int, levels: int, points: int):
         super().__init__()
         self.heads, self.levels, self.points = heads, levels, points
-        self.sampling_offsets = nn.Linear(dim, heads * levels * points * 2)
-        self.attention_weights = nn.Linear(dim, heads * levels * points)
-        self.value_proj = nn.Linear(dim, dim)
-        self.output_proj = nn.Linear(dim, dim)
+        self.sampling_offsets = Linear(dim, heads * levels * points * 2)
+        self.attention_weights = Linear(dim, heads * levels * points)
+        self.value_proj = Linear(dim, dim)
+        self.output_proj = Linear(dim, dim)
         self._reset()
 
     def _reset(self) -> None:
@@ -72,7 +67,7 @@ class DeformableAttention(nn.Module):
 
     def sampler(self, memory: Tensor, padding: Tensor, shapes: LevelShapes) -> Sampler:
         """What samples the values of the memory (B, S, dim), zero where padding (B, S, 1) is True."""
-        value = self.value_proj(memory).to(memory.dtype)  # a view, see `relu`
+        value = self.value_proj(memory).to(memory.dtype)  # a view, see `linear`
         value = value.masked_fill(padding, 0) if torch.is_grad_enabled() else value.masked_fill_(padding, 0)
         return sampler(value.unflatten(-1, (self.heads, -1)), shapes, self.points)
 
@@ -99,7 +94,7 @@ class DeformableAttention(nn.Module):
         The offsets of both axes take turns in the published layer; along one they lie side by side.
         """
         layer = self.sampling_offsets
-        offsets = F.linear(query, layer.weight[axis::2], layer.bias[axis::2]).to(references.dtype)
+        offsets = linear(query, layer.weight[axis::2], layer.bias[axis::2]).to(references.dtype)
         offsets = offsets.unflatten(-1, (self.heads, -1))
         centers = self._by_point(references[..., axis], sizes)
         if references.shape[-1] == 2:
@@ -164,15 +159,15 @@ class PersonAttention(nn.Module):
         self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
-        self.out_proj = nn.Linear(dim, dim)
+        self.out_proj = Linear(dim, dim)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.xavier_uniform_(self.out_proj.weight)
         nn.init.zeros_(self.out_proj.bias)
 
     def _project(self, content: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         dim = content.shape[-1]
-        query_key = F.linear(content + position, self.in_proj_weight[: 2 * dim], self.in_proj_bias[: 2 * dim])
-        value = F.linear(content, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :])
+        query_key = linear(content + position, self.in_proj_weight[: 2 * dim], self.in_proj_bias[: 2 * dim])
+        value = linear(content, self.in_proj_weight[2 * dim :], self.in_proj_bias[2 * dim :])
         return tuple(
             x.unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4) for x in (*query_key.chunk(2, dim=-1), value)
         )  # each (B, heads, P, T, d)

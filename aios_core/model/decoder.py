@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
-from aios_core.model.attention import DeformableAttention, PersonAttention, by_slot, relu, take
+from aios_core.model.attention import DeformableAttention, PersonAttention, by_slot, take
 from aios_core.model.canvas import Canvas
 from aios_core.model.encoder import Levels
 from aios_core.model.heads import MLP, Heads
+from aios_core.model.linear import Linear
 from aios_core.model.parts import BODY, BODY_STAGE, LAYOUTS, PARTS, Slot
 from aios_core.model.pieces import in_pieces
 from aios_core.model.position import box_position
@@ -55,8 +56,8 @@ class DecoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.cross_attn = DeformableAttention(dim, config.heads, config.levels, config.sampling_points)
         self.norm1 = nn.LayerNorm(dim)
-        self.linear1 = nn.Linear(dim, config.feedforward_dim)
-        self.linear2 = nn.Linear(config.feedforward_dim, dim)
+        self.linear1 = Linear(dim, config.feedforward_dim)
+        self.linear2 = Linear(config.feedforward_dim, dim)
         self.norm3 = nn.LayerNorm(dim)
         for layer in (self.linear1, self.linear2):
             nn.init.xavier_uniform_(layer.weight)
@@ -78,7 +79,7 @@ class DecoderLayer(nn.Module):
 
         def look(x: Tensor, position: Tensor, scaled: Tensor) -> Tensor:
             x = self.norm1(x + self.cross_attn(x + position, scaled, sample, levels.shapes))
-            return self.norm3(x + self.linear2(relu(self.linear1(x))))
+            return self.norm3(x + self.linear2(self.linear1(x, rectified=True)))
 
         x = in_pieces(look, x, position, scaled)
         parts = x.split([people * tokens for _, people, tokens in shapes], dim=1)

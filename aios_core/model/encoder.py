@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
-from aios_core.model.attention import DeformableAttention, relu
+from aios_core.model.attention import DeformableAttention
 from aios_core.model.canvas import Canvas, canvas_of
+from aios_core.model.linear import Linear
 from aios_core.model.pieces import in_pieces
 from aios_core.model.position import image_position, pixel_centers, resize_mask, valid_extent
 from aios_core.model.sampling import LevelShapes
@@ -69,8 +70,8 @@ class EncoderLayer(nn.Module):
         dim = config.hidden_dim
         self.self_attn = DeformableAttention(dim, config.heads, config.levels, config.sampling_points)
         self.norm1 = nn.LayerNorm(dim)
-        self.linear1 = nn.Linear(dim, config.feedforward_dim)
-        self.linear2 = nn.Linear(config.feedforward_dim, dim)
+        self.linear1 = Linear(dim, config.feedforward_dim)
+        self.linear2 = Linear(config.feedforward_dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         for layer in (self.linear1, self.linear2):
             nn.init.xavier_uniform_(layer.weight)
@@ -80,7 +81,7 @@ class EncoderLayer(nn.Module):
 
         def look(x: Tensor, position: Tensor, references: Tensor) -> Tensor:
             x = self.norm1(x + self.self_attn(x + position, references, sample, levels.shapes))
-            return self.norm2(x + self.linear2(relu(self.linear1(x))))
+            return self.norm2(x + self.linear2(self.linear1(x, rectified=True)))
 
         return in_pieces(look, x, position, references)
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
 from aios_core.geometry.rotations_torch import rot6d_to_rotmat
-from aios_core.model.attention import by_slot, relu, take
+from aios_core.model.attention import by_slot, take
 from aios_core.model.canvas import Canvas
+from aios_core.model.linear import Linear
 from aios_core.model.parts import BODY, LAYOUTS, PARTS, REGRESSORS, Regressor, Slot
 from aios_core.model.position import inverse_sigmoid
 from aios_core.model.predictions import LayerPredictions
@@ -34,7 +35,7 @@ class MLP(nn.Module):
 
     def __init__(self, *sizes: int):
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(sizes))
         for layer in self.layers:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -42,7 +43,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous()  # a product of slices is done person by person
         for layer in self.layers[:-1]:
-            x = relu(layer(x))
+            x = layer(x, rectified=True)
         return self.layers[-1](x)
 
     def start_at(self, bias: Tensor | float = 0.0, gain: float = 0.0) -> MLP:
@@ -54,9 +55,9 @@ class MLP(nn.Module):
         return self
 
 
-def class_head(config: ModelConfig) -> nn.Linear:
+def class_head(config: ModelConfig) -> Linear:
     """A linear layer whose scores start at CLASS_PRIOR."""
-    head = nn.Linear(config.hidden_dim, config.classes)
+    head = Linear(config.hidden_dim, config.classes)
     nn.init.constant_(head.bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))
     return head
 

@@ -11,6 +11,7 @@ from aios_core.config import ModelConfig
 from aios_core.geometry.boxes_torch import cxcywh_to_xyxy, intersection
 from aios_core.model.encoder import Levels
 from aios_core.model.heads import MLP, class_head
+from aios_core.model.linear import Linear
 from aios_core.model.predictions import EncoderPredictions, Proposals
 from aios_core.model.selection import rows_at
 
@@ -71,7 +72,7 @@ class ProposalHead(nn.Module):
         dim = config.hidden_dim
         self.queries, self.candidates = config.queries, candidates(config)
         self.greatest_overlap = config.proposal_overlap
-        self.enc_output = nn.Linear(dim, dim)
+        self.enc_output = Linear(dim, dim)
         self.enc_output_norm = nn.LayerNorm(dim)
         self.enc_out_class_embed = class_head(config)
         self.enc_out_bbox_embed = MLP(dim, dim, dim, 4).start_at()

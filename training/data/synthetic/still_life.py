@@ -104,7 +104,7 @@ def foliage(rng: np.random.Generator, rows: int = 4, columns: int = 2) -> Shape:
 
 
 def roof(rng: np.random.Generator, rows: int = 8, columns: int = 16) -> Shape:
-    """Storeys that grow narrower upwards, each a wall under a roof with curved eaves: a pagoda, a hut, a tent, a fir."""
+    """Storeys that grow narrower upwards, each a wall under a roof with curved eaves: a pagoda, a hut, a tent."""
     storeys, depth = int(rng.integers(1, 6)), rng.uniform(0.3, 1.0)
     curve, lift, ridge = rng.uniform(0.6, 2.2), rng.uniform(0.0, 0.35), rng.uniform(0.0, 0.8)
     wall, narrower, height = rng.uniform(0.1, 0.7), rng.uniform(0.6, 0.95), 2 / storeys
