@@ -28,8 +28,6 @@ SHARED_WITH_OTHERS = 0.6
 """Two numbers that are on one body in so many of the frames in which both are seen are one person, ..."""
 LEAST_SHARED_SIGHTS = 2
 """... if that was seen so often."""
-LEAST_TURNS = 6
-"""Two numbers, of which one is seen on a body for the other, are one person if they take turns so often."""
 
 
 def whole_people(tracker: Tracker) -> dict[int, int]:
@@ -55,7 +53,7 @@ def one_body(fragments: Mapping[int, Fragment]) -> dict[int, int]:
     for number in sorted(fragments, key=lambda n: (-fragments[n].count, n)):
         fragment = fragments[number]
         sharing = {
-            other: frames for other in fragment.shared | fragment.turns
+            other: frames for other in fragment.shared
             if owner.get(other) == other and (frames := _frames_on_one_body(fragment, other))
         }  # fmt: skip
         owner[number] = max(sharing, key=lambda n: (sharing[n], -n)) if sharing else number
@@ -64,8 +62,7 @@ def one_body(fragments: Mapping[int, Fragment]) -> dict[int, int]:
 
 def _frames_on_one_body(fragment: Fragment, other: int) -> int:
     """In how many frames two numbers were on one body; 0 = not often enough to be one person."""
-    turns = fragment.turns[other] if fragment.turns[other] >= LEAST_TURNS else 0
-    frames, seen = fragment.shared[other] + turns, fragment.together[other] + turns
+    frames, seen = fragment.shared[other], fragment.together[other]
     return frames if frames >= LEAST_SHARED_SIGHTS and frames >= SHARED_WITH_OTHERS * seen else 0
 
 

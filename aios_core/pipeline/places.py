@@ -20,7 +20,7 @@ ACCEPTED = 2.5
 """Cost, as a logarithm of odds, up to which fragments are joined."""
 ACCEPTED_AFTER_ENCOUNTER = 7.0
 """The same for a fragment that must be one of those who met."""
-SWAPPED = 2.0
+SWAPPED = 1.0
 """Cost of taking somebody after an encounter for another of those who met."""
 
 

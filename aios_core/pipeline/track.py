@@ -6,7 +6,8 @@ first, weak ones for whom is left (ByteTrack; Zhang et al. 2022). Pose and looks
 differ between frames of one person in this very clip, so that a cue that tells nobody apart has no say. Poses and
 joints are alike also with the sides swapped: a network hesitates whether it sees people from the front or from behind.
 
-People who come close may be confused, so numbers are new after every encounter. Afterwards fragments are joined (see
+People who come close may be confused, so numbers are new after every encounter, and whenever one is seen again where
+another was in the meantime. Afterwards fragments are joined (see
 `link`): a person after an encounter, hidden for a while, or back in the picture.
 """
 
@@ -114,8 +115,6 @@ class Fragment:
     """Number of frames in which another number was seen on the same body, ..."""
     together: Counter[int] = field(default_factory=Counter)
     """... and in which both were seen at all."""
-    turns: Counter[int] = field(default_factory=Counter)
-    """How often one of the two was seen on that body for the other."""
 
 
 @dataclass
@@ -150,7 +149,6 @@ class Tracker:
         cost[np.ix_(missing, ~strong & (same & strong).any(1))] = np.inf
         pairs = _assigned(cost, strong)
         before = list(self._seen)
-        turns = _turns(before, sights, pairs)
         self._learn([before[row] for row, _ in pairs], [sights[column] for _, column in pairs])
         for row, column in pairs:
             ids[column] = before[row].id
@@ -163,11 +161,10 @@ class Tracker:
             sights[i].id = int(ids[i])
             self._seen.append(sights[i])
         self._part(_rivals(cost, pairs, [seen.id for seen in before], ids, same), {s.id: s for s in sights if s.id})
+        for here, gone in _turns(before, sights, pairs, new):
+            self._cut(here, gone.id)
         known = np.flatnonzero(ids)
         self._sum_up([sights[i] for i in known], same[np.ix_(known, known)])
-        for here, gone in turns:
-            self.fragments[here.id].turns[gone.id] += 1
-            self.fragments[gone.id].turns[here.id] += 1
         ids[known] = [sights[i].id for i in known]
         return ids
 
@@ -194,6 +191,18 @@ class Tracker:
                 rest |= {sight.id} & ({sight.id} if number in doubtful else set())
             if rest:
                 self._encounters.append(rest)
+
+    def _cut(self, sight: Seen, other: int) -> None:
+        """Give a new number to somebody who is seen again where another was seen in the meantime: either may be the
+        other, which only numbers can tell that do not overlap in time."""
+        number = sight.id
+        fragment = self.fragments.setdefault(number, Fragment(sight, sight))
+        if fragment.first is sight:  # it has just got one
+            fragment.met |= {other}
+            return
+        sight.id, self._next_id = self._next_id, self._next_id + 1
+        self.fragments[sight.id] = Fragment(sight, sight, continues=number, met=frozenset({number, other}))
+        self._encounters = [group - {number} | {sight.id} if number in group else group for group in self._encounters]
 
     def _sum_up(self, sights: list[Seen], shared: np.ndarray) -> None:
         close, ids = set().union(*self._encounters), [sight.id for sight in sights]
@@ -236,15 +245,21 @@ def _assigned(cost: np.ndarray, strong: np.ndarray) -> list[tuple[int, int]]:
     return pairs + [(int(row), int(column)) for row, column in np.argwhere(is_only & (cost < STRANGE))]
 
 
-def _turns(before: list[Seen], sights: list[Seen], pairs: list[tuple[int, int]]) -> list[tuple[Seen, Seen]]:
+def _turns(
+    before: list[Seen], sights: list[Seen], pairs: list[tuple[int, int]], new: np.ndarray
+) -> list[tuple[Seen, Seen]]:
     """Sights of those who were not seen when somebody was whose body it is and who is not seen now, with the latter.
 
-    Who is hidden behind somebody is not seen for a while; two who take turns again and again are one.
+    new: (K,) sights of those who were never seen before.
+
+    One of the two hides the other, or a network that hesitates between two answers has made two numbers of one person.
     """
     rows, columns = np.array(pairs, int).reshape(-1, 2).T
     gone = np.setdiff1d(np.arange(len(before)), rows)
     times = np.array([seen.time for seen in before])
-    instead = times[gone] > times[rows, None]  # (K, G): the latter was seen when the former was not
+    last_seen = np.concatenate([times[rows], np.full(len(new), -np.inf)])
+    columns = np.concatenate([columns, new])
+    instead = times[gone] > last_seen[:, None]  # (C, G): the latter was seen when the former was not
     if not instead.any():
         return []
     now, then = [sights[k] for k in columns], [before[row] for row in gone]
