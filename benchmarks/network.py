@@ -8,6 +8,7 @@ and the people, and preset `open`. Weights are random: they do not change the ti
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aios_core.config import AIOS, OPEN, ModelConfig
 from aios_core.model.aios import AiOS
+from aios_core.model.linear import linear, onednn_is_faster
 from benchmarks.dense_attention import PlainAiOS
 from benchmarks.tables import column, parser, show
 
@@ -79,6 +81,8 @@ class Comparison:
     ours: float = column("ours, s", ".2f")
     plain: float = column("plain network, s", ".2f")
     ratio: float = column("ratio", ".1f")
+    halved: float = column("ours in bfloat16, s", ".2f")
+    halved_ratio: float = column("plain network to it", ".1f")
     detr: float = column("Deformable DETR, s", ".2f")
     detr_ratio: float = column("ratio", ".1f")
     memory: int = column("ours, peak MiB")
@@ -89,18 +93,24 @@ class Comparison:
 def comparison(height: int, width: int, repeats: int) -> Comparison:
     """Time in turns in this process, peak memory in a process of its own each."""
     fast, slow, detr, (images, padding) = ours(AIOS), plain(), deformable_detr(), picture(height, width)
+
+    def halved() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            fast(images, padding)
+
     times = seconds(
         [
             lambda: fast(images, padding),
             lambda: slow(images, padding),
+            halved,
             lambda: detr(pixel_values=images, pixel_mask=(~padding).long()),
         ],
         repeats,
     )
     memory, plain_memory = (peak_mebibytes(name, height, width) for name in ("ours", "plain"))
     return Comparison(
-        f"{height}x{width}", times[0], times[1], times[1] / times[0], times[2], times[2] / times[0],
-        memory, plain_memory, memory / plain_memory,
+        f"{height}x{width}", times[0], times[1], times[1] / times[0], times[2], times[1] / times[2],
+        times[3], times[3] / times[0], memory, plain_memory, memory / plain_memory,
     )  # fmt: skip
 
 
@@ -161,22 +171,31 @@ def stages(height: int, width: int, repeats: int) -> list[Stage]:
     times = seconds([lambda n=n: parts[n](*calls[n]) for n in parts], repeats)
     rows = []
     for (name, part), taken in zip(parts.items(), times, strict=True):
-        with FlopCounterMode(display=False) as flops, torch.no_grad():
-            part(*calls[name])
+        operations = flops(lambda part=part, name=name: part(*calls[name]))
         with Traffic() as traffic, torch.no_grad():
             part(*calls[name])
-        limit = flops.get_total_flops() / product
-        rows.append(
-            Stage(name, 1e3 * taken, flops.get_total_flops() / 1e9, traffic.bytes / 1e9, 1e3 * limit, limit / taken)
-        )
+        limit = operations / product
+        rows.append(Stage(name, 1e3 * taken, operations / 1e9, traffic.bytes / 1e9, 1e3 * limit, limit / taken))
     rows.append(Stage("(the processor)", None, product / 1e9, copy / 1e9, None, None))
     return rows
 
 
+def flops(run: Callable[[], object]) -> int:
+    """Operations of all products and convolutions in a call, oneDNN's linear layers among them."""
+
+    def of_linear(x: Sequence[int], weight: Sequence[int], *_, **__) -> int:
+        return 2 * math.prod(x) * weight[0]
+
+    mapping = {torch.ops.mkldnn._linear_pointwise: of_linear} if onednn_is_faster() else None
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter, torch.no_grad():
+        run()
+    return counter.get_total_flops()
+
+
 def matrix_rate(size: int = 2048) -> float:
-    """Operations a second of a large float32 matrix product."""
+    """Operations a second of a large float32 matrix product, as the network's linear layers are multiplied."""
     a, b = torch.randn(2, size, size).unbind(0)
-    return 2 * size**3 / seconds([lambda: a @ b], 5)[0]
+    return 2 * size**3 / seconds([lambda: linear(a, b, None)], 5)[0]
 
 
 def copy_rate(numbers: int = 2**26) -> float:
@@ -204,9 +223,8 @@ def growth(repeats: int) -> list[Growth]:
     for name, config, inputs in cases:
         network, count = ours(config), len(inputs[0])
         (taken,) = seconds([lambda network=network, inputs=inputs: network(*inputs)], repeats)
-        with FlopCounterMode(display=False) as flops, torch.no_grad():
-            network(*inputs)
-        rows.append(Growth(name, 1e3 * taken / count, flops.get_total_flops() / 1e9 / count))
+        operations = flops(lambda network=network, inputs=inputs: network(*inputs))
+        rows.append(Growth(name, 1e3 * taken / count, operations / 1e9 / count))
     return rows
 
 
