@@ -63,10 +63,12 @@ def test_the_network_says_the_same_whichever_library_multiplies(monkeypatch):
         torch.testing.assert_close(getattr(answers[0], name), getattr(answers[1], name), rtol=1e-4, atol=1e-4)
 
 
-def test_only_amds_processors_prefer_it(monkeypatch):
+@pytest.mark.parametrize(
+    "told, capability, answer",
+    [("AuthenticAMD", "AVX512", True), ("AuthenticAMD", "AVX2", False), ("GenuineIntel", "AVX512", False)],
+)
+def test_amds_processors_with_avx512_prefer_it(monkeypatch, told, capability, answer):
     assert processor()
-    for told, answer in (("vendor_id : AuthenticAMD", True), ("vendor_id : GenuineIntel", False), ("arm", False)):
-        onednn_is_faster.cache_clear()
-        monkeypatch.setattr(module, "processor", lambda told=told: told)
-        assert onednn_is_faster() == answer
-    onednn_is_faster.cache_clear()
+    monkeypatch.setattr(module, "processor", lambda: f"vendor_id : {told}")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert onednn_is_faster.__wrapped__() == answer
