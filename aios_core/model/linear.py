@@ -1,7 +1,7 @@
 """Linear layers through the library that multiplies fastest on this processor.
 
-PyTorch multiplies float32 matrices with Intel's MKL, which takes twice as long on AMD's processors with AVX-512 (measured
-on Zen 5) as oneDNN does, which PyTorch brings along for convolutions.
+PyTorch multiplies float32 matrices with Intel's MKL. On AMD's processors with AVX-512 (measured on Zen 5) that takes
+twice as long as oneDNN, which PyTorch brings along for convolutions.
 """
 
 from __future__ import annotations
