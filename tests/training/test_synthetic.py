@@ -330,6 +330,18 @@ def test_a_video_shows_what_its_truth_says(materials, stock, tmp_path):
         assert ((hips[..., 0] > x0) & (hips[..., 0] < x1) & (hips[..., 1] > y0) & (hips[..., 1] < y1)).all()
 
 
+def test_a_drawn_film_is_the_same_for_the_same_number_and_everybody_begins_apart_and_in_view(materials):
+    films = [video.drawn_film(materials, seed, 3) for seed in range(12)]
+    assert video.drawn_film(materials, 5, 3) == films[5] != films[6]
+    assert {len(film.roles) for film in films} == {2, 3, 4, 5}
+    for film in films:
+        places = np.array([role.place for role in film.roles])
+        apart = np.linalg.norm(places[:, None] - places, axis=-1) + 9 * np.eye(len(places))
+        assert apart.min() >= video.NEAREST
+        assert (np.abs(places[:, 0] / places[:, 1] * film.focal_px) < film.width / 2).all()
+        assert all(role.clip in ("sway", "nod") and role.start + 3 <= 4 for role in film.roles)
+
+
 def test_clothes_bound_to_vertices_our_body_lacks_have_no_holes(stock, tmp_path):
     body = stock.body
     number = body.base_mesh_vertex[:6]

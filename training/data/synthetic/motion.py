@@ -60,6 +60,16 @@ class Clip:
     """(T, 3) pelvis, metres."""
 
 
+def clip_lengths(folder: Path) -> dict[str, int]:
+    """Frames of every clip of a folder's motion files, by name."""
+    lengths: dict[str, int] = {}
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as stored:
+            counts = np.diff(stored["clip_start"]).tolist()
+            lengths = dict(zip(stored["clip_name"].tolist(), counts, strict=True)) | lengths
+    return lengths
+
+
 def load_clip(folder: Path, name: str, relaxed_hands: np.ndarray) -> Clip:
     """The clip of this name from any motion file of a folder.
 

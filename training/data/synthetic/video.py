@@ -1,6 +1,8 @@
 """Render a short video of moving people, with their exact motion as a Mocap file beside it:
 
 python -m training.data.synthetic.video --out plaza.mp4 --poses DIR --backgrounds DIR --wardrobe DIR
+
+That is the demo's; `--seed 1` draws another: who, where, what they do, before which surroundings.
 """
 
 from __future__ import annotations
@@ -28,14 +30,16 @@ from training.data.sample import joints_px
 from training.data.synthetic.drawing import SceneCamera, Setting, draw
 from training.data.synthetic.generate import Materials, load_stock
 from training.data.synthetic.labels import label
-from training.data.synthetic.motion import load_clip
+from training.data.synthetic.motion import clip_lengths, load_clip
 from training.data.synthetic.people import dress
 from training.data.synthetic.posing import Posed, pelvis_height, pose_person
 from training.data.synthetic.scene import Stock, looking, turned
-from training.data.synthetic.surroundings import brightest_direction
+from training.data.synthetic.surroundings import brightest_direction, goes_all_around, load_surroundings
 
 FPS = 30
 """Of the clips, so that no frame is interpolated."""
+NEAREST = 0.7
+"""Metres between people at the beginning of a drawn film."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,51 @@ def main() -> int:
     parser.add_argument("--backgrounds", type=Path, required=True)
     parser.add_argument("--wardrobe", type=Path)
     parser.add_argument("--frames", type=int, default=PLAZA.frames)
+    parser.add_argument("--seed", type=int, help="a film drawn from this number instead of the demo's")
     options = parser.parse_args()
+    materials = Materials(options.poses, options.backgrounds, options.wardrobe)
     try:
-        render_video(
-            PLAZA, Materials(options.poses, options.backgrounds, options.wardrobe), options.out, options.frames
-        )
+        film = PLAZA if options.seed is None else drawn_film(materials, options.seed, options.frames)
+        render_video(film, materials, options.out, options.frames)
     except AiosError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def drawn_film(materials: Materials, seed: int, frames: int) -> Film:
+    """Two to five people at random, in view of a camera at random; the same seed and materials give the same film.
+
+    Raises:
+        AiosError: there are no surroundings that go all around, or no motion.
+    """
+    rng = np.random.default_rng(seed)
+    surroundings = load_surroundings(materials.backgrounds)
+    around = [
+        name for name, picture in zip(surroundings.names, surroundings.panoramas, strict=True)
+        if goes_all_around(picture)
+    ]  # fmt: skip
+    lengths = clip_lengths(materials.poses)
+    if not around or not lengths:
+        raise FootageError("A film needs motion and surroundings that go all around.")
+    clips = [name for name, count in lengths.items() if count >= frames] or list(lengths)
+    focal_px, roles, places = float(rng.uniform(600, 1200)), [], []
+    count = int(rng.integers(2, 6))
+    while len(roles) < count:
+        ahead = float(rng.uniform(3.2, 7.0))
+        place = float(rng.uniform(-0.38, 0.38)) * Film.width / focal_px * ahead, ahead
+        if any(np.hypot(place[0] - x, place[1] - z) < NEAREST for x, z in places):
+            continue
+        clip = str(rng.choice(clips))
+        start = int(rng.integers(max(lengths[clip] - frames, 0) + 1))
+        yaw, look = float(rng.uniform(-np.pi, np.pi)), int(rng.integers(2**31))
+        roles.append(Role(f"{clip} {len(roles) + 1}", clip, start, place, yaw, look))
+        places.append(place)
+    eye = float(rng.uniform(1.0, 2.0))
+    return Film(
+        tuple(roles), str(rng.choice(around)), float(rng.uniform(-np.pi, np.pi)), frames, focal_px=focal_px, eye=eye,
+        pitch=float(np.arctan2(eye - 0.95, 5.0)),
+    )  # fmt: skip
 
 
 def render_video(film: Film, materials: Materials, out: Path, frames: int | None = None) -> mocap.Mocap:
