@@ -20,7 +20,7 @@ from aios_core.pipeline.people import FramePeople
 from aios_core.pipeline.track import Tracker
 from benchmarks.crowds import tracking_ms
 from tests.core.test_tracking import BIRTH_SCORE, found_boxes, tracked, true_boxes
-from tests.tracking_scenes import FAIR, DetectorNoise, Scene, circling, crossing, crowd, detect, entrances
+from tests.tracking_scenes import DEMO, FAIR, DetectorNoise, Scene, circling, crossing, crowd, detect, entrances
 
 SEEDS = range(3)
 SCENES = {
@@ -35,6 +35,7 @@ NOISES = {
     "fair, 10 % dropped": replace(FAIR, dropped=0.1),
     "shipped, all detected": DetectorNoise(),
     "shipped, 10 % dropped": DetectorNoise(dropped=0.1),
+    "demo, 10 % dropped": replace(DEMO, dropped=0.1),
 }
 Frames = list[tuple[FramePeople, np.ndarray]]
 
