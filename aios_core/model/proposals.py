@@ -58,7 +58,8 @@ def candidates(config: ModelConfig) -> int:
 def overlapped_by_better(boxes: Tensor, greatest: float) -> Tensor:
     """Whether each of the boxes (B, N, 4) cxcywh, best first, overlaps one before it by an IoU above `greatest`; (B, N)
     bool. A box that is itself overlapped counts as one."""
-    corners, area = cxcywh_to_xyxy(boxes).mT.contiguous().mT, boxes[..., 2:].prod(-1)  # sides of one kind together
+    area = boxes[..., 2:].prod(-1)
+    corners = cxcywh_to_xyxy(boxes).transpose(1, 2).contiguous().transpose(1, 2)  # one side of all boxes, then the next
     shared = intersection(corners[:, :, None], corners[:, None])
     either = area[:, :, None] + area[:, None] - shared
     return (shared > greatest * either).tril(-1).any(-1)
