@@ -80,7 +80,7 @@ def _add_footage(parser: argparse.ArgumentParser, many: bool = False) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16", "float16"),
-        help="of the network's matrix products; half precision is faster on GPUs and processors with AMX or AVX-512 BF16",
+        help="of the network's matrix products; half precision is faster on GPUs and CPUs with AMX or AVX-512 BF16",
     )  # fmt: skip
     parser.add_argument("--threshold", type=float, help="least score of a person, 0..1 (default: the weights' own)")
     parser.add_argument("--max-people", type=int, help="keep at most so many people a frame (default: all)")
