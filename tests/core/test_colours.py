@@ -13,7 +13,7 @@ from aios_core.pipeline.capture import iterate_people
 from aios_core.pipeline.colours import part_colours
 from aios_core.pipeline.people import COLOURED_PARTS
 from tests.core.test_tracking import found_boxes, tracked, true_boxes
-from tests.tracking_scenes import DetectorNoise, Error, detect, entrances
+from tests.tracking_scenes import DEMO, Error, detect, entrances
 
 PLAZA = Path(__file__).parents[2] / "examples" / "footage" / "plaza.mp4"
 RED, BLUE, GREY, SKIN = (200, 20, 20), (20, 20, 200), (128, 128, 128), (220, 170, 140)
@@ -73,7 +73,7 @@ def test_the_people_of_footage_keep_their_colours_and_differ_in_them():
 
 
 def test_clothes_tell_who_comes_back_where_nothing_else_does():
-    vague = DetectorNoise(token=Error(2.0, 2.0, 2.0), shape=Error(0.5, 0.5, 0.5))
+    vague = replace(DEMO, token=Error(2.0, 2.0, 2.0), shape=Error(0.5, 0.5, 0.5))
     scene = entrances()
 
     def idf1(frames) -> float:
