@@ -93,6 +93,7 @@ DEMO = DetectorNoise(
     false_people=0,
 )  # fmt: skip
 """The same on the demo clip alone, whose people are seen well."""
+
 FAIR = DetectorNoise(
     missed=0, astray=0, mirrored=0, score=0.85, score_error=Error(0.08, 0, 0), box=Error(0.03, 0, 0),
     keypoints=Error(0.03, 0, 0), depth=Error(0.05, 0, 0), pose_deg=Error(3, 0, 0), shape=Error(0.15, 0, 0),

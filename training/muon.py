@@ -23,7 +23,7 @@ class MuonAdamW(torch.optim.AdamW):
     def __init__(self, groups: list[dict], bfloat16: bool = False, **options):
         """bfloat16: orthogonalise in half precision, which errs less than the iteration itself leaves over."""
         super().__init__(groups, **options)
-        self.precision = torch.bfloat16 if bfloat16 else torch.float32
+        self.bfloat16 = bfloat16
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -46,8 +46,8 @@ class MuonAdamW(torch.optim.AdamW):
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-        change = orthogonalised(parameter.grad.lerp(momentum, MOMENTUM).flatten(1).to(self.precision))
-        change = change.to(parameter.dtype)
+        matrix = parameter.grad.lerp(momentum, MOMENTUM).flatten(1)
+        change = orthogonalised(matrix.bfloat16() if self.bfloat16 else matrix).to(parameter.dtype)
         parameter.mul_(1 - rate * decay)
         parameter.add_(change.view_as(parameter), alpha=-rate * RMS * math.sqrt(max(change.shape)))
 

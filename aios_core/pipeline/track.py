@@ -186,11 +186,15 @@ class Tracker:
             rest = group - here.keys()
             for number in sorted(group & here.keys()):
                 sight = here[number]
-                sight.id, self._next_id = self._next_id, self._next_id + 1
-                self.fragments[sight.id] = Fragment(sight, sight, continues=number, met=frozenset(group))
+                self._renumber(sight, frozenset(group))
                 rest |= {sight.id} & ({sight.id} if number in doubtful else set())
             if rest:
                 self._encounters.append(rest)
+
+    def _renumber(self, sight: Seen, met: frozenset[int]) -> None:
+        """Begin a new number with a sight of somebody who may be any of those met."""
+        before, sight.id, self._next_id = sight.id, self._next_id, self._next_id + 1
+        self.fragments[sight.id] = Fragment(sight, sight, continues=before, met=met)
 
     def _cut(self, sight: Seen, other: int) -> None:
         """Give a new number to somebody who is seen again where another was seen in the meantime: either may be the
@@ -200,8 +204,7 @@ class Tracker:
         if fragment.first is sight:  # it has just got one
             fragment.met |= {other}
             return
-        sight.id, self._next_id = self._next_id, self._next_id + 1
-        self.fragments[sight.id] = Fragment(sight, sight, continues=number, met=frozenset({number, other}))
+        self._renumber(sight, frozenset({number, other}))
         self._encounters = [group - {number} | {sight.id} if number in group else group for group in self._encounters]
 
     def _sum_up(self, sights: list[Seen], shared: np.ndarray) -> None:

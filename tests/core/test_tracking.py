@@ -1,5 +1,6 @@
 """The same person stays the same person: crossings, occlusions, ways out of the picture and back, missed detections."""
 
+from collections import Counter
 from dataclasses import fields, replace
 from itertools import pairwise
 
@@ -9,9 +10,9 @@ import pytest
 from aios_core.body.joints import MIRROR_COCO17
 from aios_core.body.skinning import mirrored_body_pose
 from aios_core.evaluation.identity import FrameBoxes, IdentityScores, frame_boxes, identity_scores
-from aios_core.pipeline.link import is_somebody, whole_people
+from aios_core.pipeline.link import is_somebody, one_body, whole_people
 from aios_core.pipeline.people import FramePeople, joined, without_duplicates
-from aios_core.pipeline.track import Tracker, _sights, pair_costs, same_body
+from aios_core.pipeline.track import Fragment, Tracker, _sights, pair_costs, same_body
 from tests.mocaps import make_mocap
 from tests.tracking_scenes import FAIR, DetectorNoise, Error, Scene, circling, crossing, crowd, detect, entrances
 
@@ -248,6 +249,22 @@ def test_the_truth_scores_one_and_a_swap_is_a_switch():
     assert found.idf1 == pytest.approx(13 / 19)
     nobody = [FrameBoxes(np.zeros(0, int), np.zeros((0, 4))) for _ in boxes]
     assert identity_scores(nobody, boxes).idf1 == 0
+
+
+def on_one_body(shared: int, together: int) -> bool:
+    """Whether two numbers are one person that were on one body in so many of the frames in which both were seen."""
+    (people, _), *_ = detect(crossing(seconds=0.2), FAIR, 0)
+    fragments = {}
+    for (number, other, count), sight in zip(((1, 2, 60), (2, 1, 40)), _sights(people, 0.0), strict=True):
+        fragments[number] = Fragment(sight, sight, count, shared=Counter({other: shared}))
+        fragments[number].together[other] = together
+    return len(set(one_body(fragments).values())) == 1
+
+
+def test_two_numbers_seen_on_one_body_are_one_person():
+    assert on_one_body(shared=8, together=10)
+    assert not on_one_body(shared=1, together=1), "once is an encounter"
+    assert not on_one_body(shared=8, together=38), "two who are seen side by side are two"
 
 
 def test_two_numbers_that_take_turns_on_one_body_are_one_person():

@@ -71,7 +71,7 @@ def vessel(rng: np.random.Generator, rows: int = 16, columns: int = 28) -> Shape
 def flower(rng: np.random.Generator, rows: int = 6, columns: int = 5) -> Shape:
     """Rings of curved petals that open towards the camera, or hang from a stem: a rose, a daisy, a head of cabbage."""
     rings, each = int(rng.integers(1, 8)), int(rng.integers(4, 15))
-    along, across = np.linspace(0, 1, rows + 1)[:, None], np.linspace(-1, 1, columns + 1)[None]
+    along, across, petal_uv = _blade(rows, columns)
     width, cup = rng.uniform(0.15, 0.6), rng.uniform(0.0, 0.4)
     points, faces, uv = [], [], []
     for ring in range(rings):
@@ -84,23 +84,28 @@ def flower(rng: np.random.Generator, rows: int = 6, columns: int = 5) -> Shape:
             turn = 2 * np.pi * (k + 0.5 * ring) / each + rng.normal(0, 0.1)
             faces.append(grid(rows, columns) + sum(len(p) for p in points))
             points.append(petal @ axis_angle_to_rotmat(np.array([0, turn, 0.0])).T)
-            uv.append(np.stack(np.broadcast_arrays((across + 1) / 2, along), -1).reshape(-1, 2))
+            uv.append(petal_uv)
     return np.concatenate(points), np.concatenate(faces), np.concatenate(uv)
 
 
 def foliage(rng: np.random.Generator, rows: int = 4, columns: int = 2) -> Shape:
     """Leaves that point away from a stem, or from everywhere in a ball: a pot plant, a bush, a crown of a tree."""
     count, width = int(rng.integers(8, 50)), rng.uniform(0.1, 0.4)
-    along, across = np.linspace(0, 1, rows + 1)[:, None], np.linspace(-1, 1, columns + 1)[None]
+    along, across, uv = _blade(rows, columns)
     leaf = np.stack(
         np.broadcast_arrays(width * np.sin(np.pi * (0.05 + 0.9 * along)) * across, -along, 0.4 * along**2), -1
     ).reshape(-1, 3)
-    uv = np.stack(np.broadcast_arrays((across + 1) / 2, along), -1).reshape(-1, 2)
     turns = axis_angle_to_rotmat(rng.normal(0, rng.uniform(0.5, 1.6), (count, 3)))
     feet = rng.normal(0, 0.35, (count, 3)) * rng.choice([0.2, 1.0], 3)
     points = np.einsum("nij,kj->nki", turns, leaf) * rng.uniform(0.3, 0.8, (count, 1, 1)) + feet[:, None]
     faces = grid(rows, columns)[None] + len(leaf) * np.arange(count)[:, None, None]
     return points.reshape(-1, 3), faces.reshape(-1, 3), np.tile(uv, (count, 1))
+
+
+def _blade(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of a petal or leaf: 0..1 along it (rows + 1, 1), -1..1 across it (1, columns + 1), texture coordinates (N, 2)."""
+    along, across = np.linspace(0, 1, rows + 1)[:, None], np.linspace(-1, 1, columns + 1)[None]
+    return along, across, np.stack(np.broadcast_arrays((across + 1) / 2, along), -1).reshape(-1, 2)
 
 
 def roof(rng: np.random.Generator, rows: int = 8, columns: int = 16) -> Shape:
@@ -111,20 +116,19 @@ def roof(rng: np.random.Generator, rows: int = 8, columns: int = 16) -> Shape:
     down, around = np.meshgrid(np.linspace(0, 1, rows + 1), np.linspace(0, 2 * np.pi, columns + 1), indexing="ij")
     square = 1 / np.maximum(abs(np.cos(around)), abs(np.sin(around)))  # out to the side of a square, corners farthest
     square = square if rng.random() < 0.7 else np.ones_like(square)
-    points, faces, uv = [], [], []
+    # The upper half of the rows is the roof, from its ridge out to the eaves; the lower one the wall below it.
+    is_roof = down <= 0.5
+    t = np.where(is_roof, 2 * down, 2 * down - 1)
+    width = np.where(is_roof, ridge + (1 - ridge) * t, 0.7) * square
+    fall = height * np.where(is_roof, (1 - wall) * (1 - (1 - t) ** curve), 1 - wall + wall * t)
+    fall = fall - np.where(is_roof, lift * height * t**3 * (square - 1) / 0.42, 0)
+    points = []
     for storey in range(storeys):
-        wide = 0.75 * narrower ** (storeys - 1 - storey)
-        # The upper half of the rows is the roof, from its ridge out to the eaves; the lower one the wall below it.
-        is_roof = down <= 0.5
-        t = np.where(is_roof, 2 * down, 2 * down - 1)
-        out = np.where(is_roof, wide * (ridge + (1 - ridge) * t), wide * 0.7) * square
-        fall = height * np.where(is_roof, (1 - wall) * (1 - (1 - t) ** curve), 1 - wall + wall * t)
-        fall = fall - np.where(is_roof, lift * height * t**3 * (square - 1) / 0.42, 0)
-        faces.append(grid(rows, columns) + sum(len(p) for p in points))
-        y = height * storey - 1 + fall
+        out, y = 0.75 * narrower ** (storeys - 1 - storey) * width, height * storey - 1 + fall
         points.append(np.stack([out * np.cos(around), y, depth * out * np.sin(around)], -1).reshape(-1, 3))
-        uv.append(np.stack([around / (2 * np.pi), t], -1).reshape(-1, 2))
-    return np.concatenate(points), np.concatenate(faces), np.concatenate(uv)
+    faces = grid(rows, columns)[None] + down.size * np.arange(storeys)[:, None, None]
+    uv = np.stack([around / (2 * np.pi), t], -1).reshape(-1, 2)
+    return np.concatenate(points), faces.reshape(-1, 3), np.tile(uv, (storeys, 1))
 
 
 def limb(rng: np.random.Generator, rows: int = 14, columns: int = 12) -> Shape:

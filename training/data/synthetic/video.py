@@ -34,7 +34,7 @@ from training.data.synthetic.motion import clip_lengths, load_clip
 from training.data.synthetic.people import dress
 from training.data.synthetic.posing import Posed, pelvis_height, pose_person
 from training.data.synthetic.scene import Stock, looking, turned
-from training.data.synthetic.surroundings import brightest_direction, goes_all_around, load_surroundings
+from training.data.synthetic.surroundings import brightest_direction, goes_all_around
 
 FPS = 30
 """Of the clips, so that no frame is interpolated."""
@@ -111,17 +111,17 @@ def drawn_film(materials: Materials, seed: int, frames: int) -> Film:
     """Two to five people at random, in view of a camera at random; the same seed and materials give the same film.
 
     Raises:
-        AiosError: there are no surroundings that go all around, or no motion.
+        AiosError: materials are missing, or no surroundings go all around.
     """
     rng = np.random.default_rng(seed)
-    surroundings = load_surroundings(materials.backgrounds)
+    surroundings = load_stock(materials).surroundings
     around = [
         name for name, picture in zip(surroundings.names, surroundings.panoramas, strict=True)
         if goes_all_around(picture)
     ]  # fmt: skip
+    if not around:
+        raise FootageError("A film needs surroundings that go all around.")
     lengths = clip_lengths(materials.poses)
-    if not around or not lengths:
-        raise FootageError("A film needs motion and surroundings that go all around.")
     clips = [name for name, count in lengths.items() if count >= frames] or list(lengths)
     focal_px, roles, places = float(rng.uniform(600, 1200)), [], []
     count = int(rng.integers(2, 6))
