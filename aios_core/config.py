@@ -62,6 +62,8 @@ class ModelConfig:
     """Whose betas and expressions the heads predict: 'smplx' or 'open'."""
     hands_relative_to_mean: bool = True
     """Predicted hand axis-angles are relative to SMPL-X's mean hand (true of the published checkpoint)."""
+    identity_dim: int = 0
+    """Outputs of the linear layer behind person tokens (at length 1) that tells people apart; 0 = there is none."""
     short_side: int = 800
     """Pictures are resized to this shorter side ..."""
     long_side: int = 1333
@@ -99,7 +101,7 @@ OPEN = ModelConfig(
     ),
     hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=2,
     whole_body_layers=2, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
-    classes=1, body_family="open", hands_relative_to_mean=False, short_side=384, long_side=640, antialias=True,
+    classes=1, body_family="open", hands_relative_to_mean=False, short_side=460, long_side=768, antialias=True,
     letterbox=True, canvas=(480, 288), proposal_overlap=0.5,
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""

@@ -211,8 +211,9 @@ def _read_manifest(folder: Path) -> dict:
 
 
 def _check_same_network(path: Path, saved: dict, config: ModelConfig) -> None:
-    now = json.loads(json.dumps(asdict(config)))
-    other = [name for name in now if saved.get(name) != now[name] and name not in SIZES]
+    now, usual = (json.loads(json.dumps(asdict(settings))) for settings in (config, ModelConfig()))
+    # Settings that there were not yet when the checkpoint was written had their usual value.
+    other = [name for name in now if saved.get(name, usual[name]) != now[name] and name not in SIZES]
     if other:
         raise CheckpointError(f"{path} is of a network with other settings: {', '.join(other)}.")
 

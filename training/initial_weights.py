@@ -10,6 +10,7 @@ import torch
 from aios_core.errors import CheckpointError
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import load_checkpoint, load_weights, published_names
+from training.identity import without_identity
 
 BACKBONE = "backbone.0.body."
 """Before the names of a ResNet's tensors in the published state dict."""
@@ -17,12 +18,12 @@ BACKBONE = "backbone.0.body."
 
 def load_all(network: AiOS, path: Path) -> None:
     """Put the weights at `path` into the network. Of more classes than the network has, the last ones are taken: a
-    person's is the last.
+    person's is the last. A layer that tells people apart stays behind: it belongs to finished weights.
 
     Raises:
         CheckpointError: the file cannot be read, or does not fit in full.
     """
-    checkpoint, own = load_checkpoint(path), network.config.canvas
+    checkpoint, own = without_identity(load_checkpoint(path)), network.config.canvas
     if checkpoint.config is not None and checkpoint.config.canvas != own:
         raise CheckpointError(f"The network in {path} measures on a canvas of {checkpoint.config.canvas}, not {own}.")
     classes = network.config.classes

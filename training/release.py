@@ -1,24 +1,28 @@
 """Make a run's weights the shipped ones: python -m training.release --run RUN --data HELD_OUT
 
 The averaged weights go to aios_core/assets/open.safetensors in half precision, with the licence, the training data and
-the score threshold of about the best F1 on held-out renders in the file's metadata.
+the score threshold of about the best F1 on held-out renders in the file's metadata; with --empty, a folder of pictures
+without people, it is so high that nobody is found in those.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 from pathlib import Path
 
 import torch
 
 from aios_core.body.files import open_body
 from aios_core.config import OPEN
+from aios_core.errors import AiosError
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import OPEN_WEIGHTS, load_checkpoint, load_weights, save_weights
 from aios_core.pipeline.network import Network
 from aios_core.pipeline.people import DEFAULT_THRESHOLD
 from training.evaluate import evaluate
-from training.evaluation.truth import ShardTruths
+from training.evaluation.truth import EmptyTruths, ShardTruths
 
 LICENCE = "GPL-3.0-or-later; free for any use. Trained on synthetic pictures only."
 CREDITS = (
@@ -28,23 +32,44 @@ CREDITS = (
 )
 
 
-def main() -> None:
-    """Parse the command line and write the weights."""
+def main() -> int:
+    """Parse the command line and write the weights; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run")
     parser.add_argument("--data", type=Path, required=True, help="held-out shards")
+    parser.add_argument("--empty", type=Path, help="pictures without people, in which none may be found")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=OPEN_WEIGHTS)
     options = parser.parse_args()
-    # The preset says at which size pictures are looked at; the run's file only has to fit its layers.
-    model = AiOS(OPEN).eval()
-    load_weights(model, load_checkpoint(options.run / "weights.safetensors"))
-    network = Network(model, torch.device("cpu"), hand_means=None, threshold=DEFAULT_THRESHOLD)
-    numbers = evaluate(network, ShardTruths(options.data, options.count), open_body())
-    metadata = {"license": LICENCE, "credits": CREDITS, "score_threshold": f"{numbers['best threshold']:.2f}"}
-    path = save_weights(model, options.output, metadata=metadata)
-    print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, threshold {metadata['score_threshold']}")
+    try:
+        # The preset says at which size pictures are looked at; the run's file only has to fit its layers.
+        model = AiOS(OPEN).eval()
+        load_weights(model, load_checkpoint(options.run / "weights.safetensors"))
+        network = Network(model, torch.device("cpu"), hand_means=None, threshold=DEFAULT_THRESHOLD)
+        threshold = f"{score_threshold(network, options.data, options.empty, options.count):.2f}"
+        metadata = {"license": LICENCE, "credits": CREDITS, "score_threshold": threshold}
+        path = save_weights(model, options.output, metadata=metadata)
+    except AiosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, threshold {threshold}")
+    return 0
+
+
+def score_threshold(network: Network, data: Path, empty: Path | None, count: int) -> float:
+    """Of about the best F1 on the first `count` held-out renders, or just over all that is seen in pictures without
+    people.
+
+    Raises:
+        DataSetError: a folder holds no pictures.
+    """
+    body = open_body()
+    threshold = evaluate(network, ShardTruths(data, count), body)["best threshold"]
+    if empty is None:
+        return threshold
+    highest = evaluate(network, EmptyTruths(empty, count), body)["highest false score"]
+    return max(threshold, math.floor(100 * highest + 1) / 100)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
@@ -91,6 +92,7 @@ class Heads(nn.Module):
         for regressor in REGRESSORS:
             if not hasattr(self, regressor.embed):
                 self.add_module(regressor.embed, self._regressors(regressor))
+        self.identity_embed = Linear(dim, config.identity_dim) if config.identity_dim else None
 
     def _add(self, name: str, count: int, *sizes: int) -> None:
         if not hasattr(self, name):
@@ -185,8 +187,14 @@ class Heads(nn.Module):
         if len(slots) == 1:
             return predictions
         return replace(
-            predictions, person_tokens=tokens[:, :, 0], **self._regress(tokens, layer, predictions.boxes, canvas.size)
+            predictions,
+            person_tokens=self.identify(tokens[:, :, 0]),
+            **self._regress(tokens, layer, predictions.boxes, canvas.size),
         )
+
+    def identify(self, tokens: Tensor) -> Tensor:
+        """What tells people apart in their body box tokens (..., C), read at length 1: (..., identity_dim); or all."""
+        return tokens if self.identity_embed is None else self.identity_embed(F.normalize(tokens, dim=-1))
 
     def _regress(self, tokens: Tensor, layer: int, boxes: Tensor, picture_size: Tensor) -> dict[str, Tensor]:
         stage, values = self.stage_of(layer), {}

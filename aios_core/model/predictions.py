@@ -51,7 +51,8 @@ class LayerPredictions:
     expression: Tensor | None = None
     """(B, P, 10)"""
     person_tokens: Tensor | None = None
-    """(B, P, hidden_dim) the normed body tokens: what the network knows of each person's look."""
+    """(B, P, ModelConfig.identity_dim) what tells people apart; without a layer for that (0) the normed body tokens
+    (B, P, hidden_dim)."""
     camera: Tensor | None = None
     """(B, P, 3) = (s, tx, ty): the translation is (tx/s, ty/s, 1/s) metres for ModelConfig.camera_focal_px."""
 

@@ -330,6 +330,32 @@ def test_a_video_shows_what_its_truth_says(materials, stock, tmp_path):
         assert ((hips[..., 0] > x0) & (hips[..., 0] < x1) & (hips[..., 1] > y0) & (hips[..., 1] < y1)).all()
 
 
+def test_of_a_film_every_so_manyth_frame_can_be_rendered_at_its_time(materials, tmp_path):
+    roles = (video.Role("one", "sway", 0, (0.0, 3.0), np.pi, 1),)
+    film = video.Film(roles, "meadow", 0.0, frames=4, width=WIDTH, height=HEIGHT, focal_px=90.0, eye=1.0, pitch=0.0)
+    whole, sparse = (video.render_video(film, materials, tmp_path / f"{n}.mp4", every=n) for n in (1, 2))
+    footage = open_footage(tmp_path / "2.mp4")
+    assert footage.fps == sparse.fps == video.FPS / 2 and len(list(footage)) == 2
+    np.testing.assert_array_equal(sparse.timestamps, whole.timestamps[::2])
+    assert sparse.tracks[0].frames.tolist() == [0, 1]
+    np.testing.assert_array_equal(sparse.tracks[0].keypoints_px, whole.tracks[0].keypoints_px[::2])
+
+
+def test_many_films_are_drawn_into_one_folder(materials, tmp_path, monkeypatch, capsys):
+    folders = [argument for name in ("poses", "backgrounds", "wardrobe") if (folder := getattr(materials, name))
+               for argument in (f"--{name}", str(folder))]  # fmt: skip
+    out = tmp_path / "films"
+    arguments = ["video", "--out", str(out), *folders, "--frames", "3", "--every", "2", "--seed", "4", "--count", "2"]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert video.main() == 0
+    assert sorted(path.name for path in out.glob("*.mp4")) == ["film-00004.mp4", "film-00005.mp4"]
+    assert len(list(out.glob("*.truth.npz"))) == 2
+    monkeypatch.setattr("sys.argv", ["video", "--out", str(out), *folders, "--every", "0"])
+    with pytest.raises(SystemExit) as stopped:
+        video.main()
+    assert stopped.value.code == 2 and "--every is 1 or more" in capsys.readouterr().err
+
+
 def test_a_drawn_film_is_the_same_for_the_same_number_and_everybody_begins_apart_and_in_view(materials):
     films = [video.drawn_film(materials, seed, 3) for seed in range(12)]
     assert video.drawn_film(materials, 5, 3) == films[5] != films[6]

@@ -292,6 +292,19 @@ def test_a_run_goes_on_with_larger_pictures(tmp_path, capsys):
     assert build_model(weights).config == large
 
 
+def test_a_run_goes_on_that_knew_fewer_settings(tmp_path):
+    write_shard(tmp_path / "data", 0, [make_sample(seed) for seed in range(4)])
+    train(OpenRecipe(QUICK, TINY, tmp_path / "data"), tmp_path / "run", Limits(steps=2))
+    for manifest in (tmp_path / "run" / "checkpoints").glob("*/manifest.json"):
+        stated = json.loads(manifest.read_text())
+        del stated["model"]["identity_dim"]
+        manifest.write_text(json.dumps(stated))
+    assert train(OpenRecipe(QUICK, TINY, tmp_path / "data"), tmp_path / "run", Limits(steps=3)).is_file()
+    with pytest.raises(CheckpointError, match=r"other settings: identity_dim\."):
+        other = replace(TINY, identity_dim=3)
+        train(OpenRecipe(QUICK, other, tmp_path / "data"), tmp_path / "run", Limits(steps=4))
+
+
 def test_every_step_draws_how_large_pictures_are_shown_the_same_in_all_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(targets_module, "SHAPES", ((1.0, (1.5, 1.5)),))
     write_shard(tmp_path, 0, [make_sample(seed) for seed in range(4)])

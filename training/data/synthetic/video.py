@@ -2,7 +2,8 @@
 
 python -m training.data.synthetic.video --out plaza.mp4 --poses DIR --backgrounds DIR --wardrobe DIR
 
-That is the demo's; `--seed 1` draws another: who, where, what they do, before which surroundings.
+That is the demo's; `--seed 1` draws another: who, where, what they do, before which surroundings. `--count 120` draws
+so many, of the numbers from there on, into the folder `--out`; `--every 28` renders every so manyth frame alone.
 """
 
 from __future__ import annotations
@@ -96,11 +97,22 @@ def main() -> int:
     parser.add_argument("--wardrobe", type=Path)
     parser.add_argument("--frames", type=int, default=PLAZA.frames)
     parser.add_argument("--seed", type=int, help="a film drawn from this number instead of the demo's")
+    parser.add_argument("--count", type=int, help="so many drawn films, into the folder --out")
+    parser.add_argument("--every", type=int, default=1, help="render every so manyth frame")
     options = parser.parse_args()
     materials = Materials(options.poses, options.backgrounds, options.wardrobe)
+    first = 0 if options.seed is None else options.seed
+    if options.every < 1:
+        parser.error("--every is 1 or more.")
     try:
-        film = PLAZA if options.seed is None else drawn_film(materials, options.seed, options.frames)
-        render_video(film, materials, options.out, options.frames)
+        if options.count is None:
+            film = PLAZA if options.seed is None else drawn_film(materials, options.seed, options.frames)
+            render_video(film, materials, options.out, options.frames, options.every)
+            return 0
+        options.out.mkdir(parents=True, exist_ok=True)
+        for seed in range(first, first + options.count):
+            film, path = drawn_film(materials, seed, options.frames), options.out / f"film-{seed:05d}.mp4"
+            render_video(film, materials, path, options.frames, options.every)
     except AiosError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -142,8 +154,9 @@ def drawn_film(materials: Materials, seed: int, frames: int) -> Film:
     )  # fmt: skip
 
 
-def render_video(film: Film, materials: Materials, out: Path, frames: int | None = None) -> mocap.Mocap:
-    """Write the film's first frames to `out` (.mp4) and its truth to `.truth.npz` beside it; the truth.
+def render_video(film: Film, materials: Materials, out: Path, frames: int | None = None, every: int = 1) -> mocap.Mocap:
+    """Write the film's first frames, or every so manyth of them, to `out` (.mp4) and its truth to `.truth.npz` beside
+    it; the truth.
 
     Raises:
         AiosError: materials are missing, or the files cannot be written.
@@ -154,10 +167,11 @@ def render_video(film: Film, materials: Materials, out: Path, frames: int | None
     setting = film_setting(stock, film)
     performances = [perform(stock, materials.poses, role, camera, count) for role in film.roles]
     rows: list[list[tuple]] = [[] for _ in film.roles]
+    rendered, fps = range(0, count, every), Fraction(FPS, every)
 
     def pictures() -> Iterator[np.ndarray]:
         rng = np.random.default_rng(0)
-        for frame in tqdm(range(count), unit="frame"):
+        for number, frame in enumerate(tqdm(rendered, unit="frame")):
             # Nobody is drawn for a role whose clip has ended.
             cast = [(i, acts[frame]) for i, acts in enumerate(performances) if frame < len(acts)]
             people = [posed for _, posed in cast]
@@ -169,18 +183,18 @@ def render_video(film: Film, materials: Materials, out: Path, frames: int | None
             keypoints = joints_px(sample)[:, COCO17_FROM_144]
             for p, transl in enumerate(sample.transl):
                 role, posed = next((i, posed) for i, posed in cast if np.array_equal(posed.transl, transl))
-                rows[role].append((frame, posed, sample.boxes_xyxy_px[p], keypoints[p]))
+                rows[role].append((number, posed, sample.boxes_xyxy_px[p], keypoints[p]))
             yield image
 
     with whole_file(out) as temporary:
-        encode(temporary, pictures(), film.width, film.height)
+        encode(temporary, pictures(), film.width, film.height, fps)
     truth = mocap.Mocap(
         source=out.name,
         source_kind="video",
         width=film.width,
         height=film.height,
-        fps=Fraction(FPS),
-        timestamps=np.arange(count) / FPS,
+        fps=fps,
+        timestamps=np.array(rendered) / FPS,
         camera=mocap.Camera(film.focal_px, (film.width / 2, film.height / 2)),
         camera_to_world=upright(camera)[None],
         weights="truth",
@@ -283,10 +297,10 @@ def _track(number: int, name: str, rows: list[tuple]) -> mocap.Track:
     )
 
 
-def encode(path: Path, pictures: Iterator[np.ndarray], width: int, height: int) -> None:
+def encode(path: Path, pictures: Iterator[np.ndarray], width: int, height: int, fps: Fraction) -> None:
     """Write pictures (H, W, 3) uint8 as an H.264 video."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS)
+        stream = container.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "23", "preset": "slow"}
         for picture in pictures:
