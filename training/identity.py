@@ -37,6 +37,7 @@ SHRINKAGE = 0.1
 """How far the errors' covariance is drawn towards that of errors which are as large in all directions."""
 LEAST_OVERLAP = 0.5
 """Of a true box with that of whoever is found there."""
+TOO_FEW = "At least two people must be found twice in one film to fit a layer to, and in another to judge it by."
 HELD_OUT = 0.4
 """Share of the films, the last ones, on which a layer is judged that was fitted to the others."""
 
@@ -138,9 +139,14 @@ def fit(sights: Sights, size: int = SIZE) -> IdentityLayer:
     """Fisher's linear discriminant: the directions in which people differ most, compared with how much each changes.
 
     A direction counts the more, the larger the person's own share of its variance.
+
+    Raises:
+        FootageError: there are no two people, or none was found twice.
     """
     means, changes = _means_and_changes(sights)
-    within = changes.T @ changes / max(len(changes) - len(means), 1)
+    if len(means) < 2 or len(changes) == len(means):
+        raise FootageError(TOO_FEW)
+    within = changes.T @ changes / (len(changes) - len(means))
     within = (1 - SHRINKAGE) * within + SHRINKAGE * np.trace(within) / len(within) * np.eye(len(within))
     values, axes = np.linalg.eigh(within)
     whitening = axes / np.sqrt(values)
@@ -159,19 +165,25 @@ def judged(sights: Sights) -> str:
     for name, tokens in (("tokens", held_out.tokens), ("behind the layer", layer(held_out.tokens))):
         found = alikeness(replace(held_out, tokens=tokens))
         lines.append(
-            f"  {name}: {found.told_apart:.3f} told apart; alike {found.own:.3f} one person's, {found.others:.3f} two's;"
+            f"  {name}: {found.told_apart:.3f} told apart; alike {found.own:.3f} one's, {found.others:.3f} two's;"
             f" people differ in {found.own_directions:.0f} directions, sights of one in {found.error_directions:.0f}"
         )
     return "\n".join(lines)
 
 
 def alikeness(sights: Sights) -> Alikeness:
-    """How alike sights are within films."""
+    """How alike sights are within films.
+
+    Raises:
+        FootageError: in none there are two people, or nobody was found twice.
+    """
     directions = unit_length(sights.tokens)
     alike = directions @ directions.T
     is_pair = np.triu(sights.films[:, None] == sights.films, 1)
     is_one = sights.people[:, None] == sights.people
     own, others = alike[is_pair & is_one], alike[is_pair & ~is_one]
+    if not len(own) or not len(others):
+        raise FootageError(TOO_FEW)
     told_apart = mannwhitneyu(own, others).statistic / (len(own) * len(others))
     means, changes = _means_and_changes(replace(sights, tokens=directions))
     spread = independent_directions(means - means.mean(0)), independent_directions(changes)

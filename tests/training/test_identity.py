@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from aios_core.errors import FootageError
 from aios_core.media import open_footage
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import OPEN_WEIGHTS, build_model, load_checkpoint, model_of, save_weights
@@ -112,6 +113,14 @@ def test_training_goes_on_from_weights_with_a_layer_without_it(tmp_path):
     load_all(fresh, path)
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(fresh.state_dict()[name], tensor)
+
+
+def test_too_few_people_to_fit_to_or_to_judge_by_are_said():
+    whole = sights()
+    for which in (whole.people == 0, np.arange(len(whole.people)) % 6 == 0):  # one person; everybody once
+        for work in (fit, alikeness):
+            with pytest.raises(FootageError, match="At least two people must be found twice"):
+                work(whole.select(which))
 
 
 def test_without_films_it_says_so_and_writes_nothing(films, tmp_path, monkeypatch, capsys):
