@@ -21,6 +21,7 @@ from tqdm import tqdm
 from aios_core import mocap
 from aios_core.config import AIOS, CaptureConfig
 from aios_core.errors import AiosError, FootageError
+from aios_core.evaluation.identity import frame_boxes
 from aios_core.geometry.boxes import iou_matrix
 from aios_core.media import open_footage
 from aios_core.model.aios import AiOS
@@ -119,15 +120,14 @@ def sights_in(folder: Path, network: Network) -> Sights:
     tokens, people, films = [], [], []
     paths = sorted(folder.glob("*.mp4"))
     for film, path in enumerate(tqdm(paths, unit="film")):
-        truth, config = mocap.load(path.with_suffix(".truth.npz")), CaptureConfig()
-        for frame, found in people_of(open_footage(path), network, config, network.threshold):
-            tracks = [track for track in truth.tracks if frame.index in track.frames]
-            boxes = [track.boxes_xyxy_px[track.frames == frame.index] for track in tracks]
-            overlap = iou_matrix(np.concatenate([np.empty((0, 4)), *boxes]), found.boxes_xyxy_px)
+        truth = frame_boxes(mocap.load(path.with_suffix(".truth.npz")))
+        seen = people_of(open_footage(path), network, CaptureConfig(), network.threshold)
+        for (_, found), known in zip(seen, truth, strict=False):
+            overlap = iou_matrix(known.boxes_xyxy_px, found.boxes_xyxy_px)
             for row, column in zip(*np.nonzero(overlap >= LEAST_OVERLAP), strict=True):
                 if overlap[row, column] == max(overlap[row].max(), overlap[:, column].max()):
                     tokens.append(found.tokens[column])
-                    people.append((film, tracks[row].id))
+                    people.append((film, known.ids[row]))
                     films.append(film)
     if len(set(films)) < 2:
         raise FootageError(f"{folder} holds no two films (.mp4 with their .truth.npz) in which anybody is found.")

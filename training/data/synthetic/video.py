@@ -165,13 +165,13 @@ def render_video(film: Film, materials: Materials, out: Path, frames: int | None
     count = film.frames if frames is None else frames
     camera = SceneCamera(film.focal_px, looking(0.0, film.pitch, 0.0), np.array([0.0, film.eye, 0.0]))
     setting = film_setting(stock, film)
-    performances = [perform(stock, materials.poses, role, camera, count) for role in film.roles]
+    performances = [perform(stock, materials.poses, role, camera, count, every) for role in film.roles]
     rows: list[list[tuple]] = [[] for _ in film.roles]
-    rendered, fps = range(0, count, every), Fraction(FPS, every)
+    timestamps, fps = np.arange(0, count, every) / FPS, Fraction(FPS, every)
 
     def pictures() -> Iterator[np.ndarray]:
         rng = np.random.default_rng(0)
-        for number, frame in enumerate(tqdm(rendered, unit="frame")):
+        for frame in tqdm(range(len(timestamps)), unit="frame"):
             # Nobody is drawn for a role whose clip has ended.
             cast = [(i, acts[frame]) for i, acts in enumerate(performances) if frame < len(acts)]
             people = [posed for _, posed in cast]
@@ -183,7 +183,7 @@ def render_video(film: Film, materials: Materials, out: Path, frames: int | None
             keypoints = joints_px(sample)[:, COCO17_FROM_144]
             for p, transl in enumerate(sample.transl):
                 role, posed = next((i, posed) for i, posed in cast if np.array_equal(posed.transl, transl))
-                rows[role].append((number, posed, sample.boxes_xyxy_px[p], keypoints[p]))
+                rows[role].append((frame, posed, sample.boxes_xyxy_px[p], keypoints[p]))
             yield image
 
     with whole_file(out) as temporary:
@@ -194,7 +194,7 @@ def render_video(film: Film, materials: Materials, out: Path, frames: int | None
         width=film.width,
         height=film.height,
         fps=fps,
-        timestamps=np.array(rendered) / FPS,
+        timestamps=timestamps,
         camera=mocap.Camera(film.focal_px, (film.width / 2, film.height / 2)),
         camera_to_world=upright(camera)[None],
         weights="truth",
@@ -252,8 +252,9 @@ def film_setting(stock: Stock, film: Film) -> Setting:
     )
 
 
-def perform(stock: Stock, poses: Path, role: Role, camera: SceneCamera, frames: int) -> list[Posed]:
-    """The role frame by frame, up to `frames` or the end of its clip, its feet on the ground most of the time."""
+def perform(stock: Stock, poses: Path, role: Role, camera: SceneCamera, frames: int, every: int = 1) -> list[Posed]:
+    """Every so manyth frame of the role, up to `frames` or the end of its clip, its feet on the ground most of the
+    time."""
     relaxed = np.stack([stock.body.hands_mean_left, stock.body.hands_mean_right])
     clip = load_clip(poses, role.clip, relaxed)
     pose = clip.full_pose[role.start : role.start + frames].copy()
@@ -269,7 +270,8 @@ def perform(stock: Stock, poses: Path, role: Role, camera: SceneCamera, frames: 
     ahead = -s * way[:, 0] + c * way[:, 2] + role.place[1]
     pelvis = np.stack([east, moved[:, 1] + lift, ahead], -1)
     calm = np.zeros(10, np.float32)
-    return [pose_person(stock.body, person, p, calm, at, camera) for p, at in zip(pose, pelvis, strict=True)]
+    shown = zip(pose[::every], pelvis[::every], strict=True)
+    return [pose_person(stock.body, person, p, calm, at, camera) for p, at in shown]
 
 
 def _track(number: int, name: str, rows: list[tuple]) -> mocap.Track:
