@@ -22,8 +22,8 @@ class FitConfig:
     """and along it, as a share of the distance."""
     start_seconds: float = 0.3
     """Errors of the start keep their direction for so long; faster corrections are held back."""
-    shape_sigma: float = 0.25
-    """Of the start's betas; 0 keeps them."""
+    shape_sigma: float = 0.05
+    """Of the start's betas, a whole clip's mean; lasting errors of keypoints look like another shape. 0 keeps them."""
     keypoint_sigma: float = 0.01
     """Of keypoints at confidence 1, as a share of the person's height in the picture, beside the jitter that is found
     in them."""
