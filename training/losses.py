@@ -135,6 +135,9 @@ def _body_losses(
     full = torch.cat([rotmats, jaw, eye.expand(len(rotmats), 2, 3, 3), left, right], 1)
     joints = body(betas, expression, full, with_vertices=False).joints
     terms["joints_3d"] = weights.joints_3d * _joints_loss(joints, t.joints[present], 55 if whole_body else 22)
+    turn = t.rotmats[present][:, 0] @ rotmats[:, 0].mT
+    turned = (joints - joints[:, :1]) @ turn.mT
+    terms["joints_turned"] = weights.joints_turned * _joints_loss(turned, t.joints[present], 22)
     height = (t.boxes[present][:, 2:] * size).amax(-1)[:, None, None]
     points, truth = project(joints[:, :22], camera, focal_px, size) / height, t.joints_px[present][:, :22] / height
     error_2d = F.smooth_l1_loss(points, truth, reduction="none", beta=0.02)

@@ -13,14 +13,16 @@ from aios_core.body.skinning_torch import TorchBody
 from aios_core.config import OPEN as MODEL
 from aios_core.config import BackboneConfig
 from aios_core.errors import CheckpointError
+from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.model.checkpoint import build_model
 from aios_core.model.framing import framing
+from aios_core.model.predictions import LayerPredictions
 from aios_core.model.selection import rows_at
 from training import targets as targets_module
 from training.config import OPEN
 from training.data.sample import Sample, joints_px, read_shard, write_shard
 from training.dense import side_loss
-from training.losses import project
+from training.losses import layer_loss, project
 from training.matcher import iou_and_giou, match, oks
 from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
 from training.open_recipe import OpenRecipe
@@ -205,13 +207,9 @@ def test_overlap_and_similarity_on_hand_worked_cases():
     assert float(value) == pytest.approx((1 + np.exp(-0.01 / (2 * 0.01))) / 2, abs=1e-4)
 
 
-def test_losses_vanish_at_the_truth_and_grow_away_from_it():
-    from aios_core.model.predictions import LayerPredictions
-    from training.losses import layer_loss
-
-    _, t = batch([(make_sample(),)], QUICK, TINY, np.random.default_rng(0), augment=False)
-    eye = torch.eye(3).expand(1, 10, 1, 3, 3)
-    prediction = LayerPredictions(
+def truth_as_prediction(t) -> LayerPredictions:
+    """What a network would say that knows the truth."""
+    return LayerPredictions(
         logits=torch.where(t.valid, 20.0, -20.0)[..., None], boxes=t.boxes, keypoints=t.keypoints,
         left_hand_boxes=t.part_boxes[:, :, 0], right_hand_boxes=t.part_boxes[:, :, 1], face_boxes=t.part_boxes[:, :, 2],
         left_hand_keypoints=t.part_keypoints[:, :, 0], right_hand_keypoints=t.part_keypoints[:, :, 1],
@@ -219,16 +217,33 @@ def test_losses_vanish_at_the_truth_and_grow_away_from_it():
         left_hand_rotmats=t.rotmats[:, :, 25:40], right_hand_rotmats=t.rotmats[:, :, 40:], betas=t.betas,
         expression=t.expression, camera=t.camera,
     )  # fmt: skip
+
+
+def losses(prediction, t):
     index = torch.arange(10)[None]
-    body, size = TorchBody(open_body()), torch.tensor([96.0, 64.0])
-    exact = layer_loss(prediction, t, index, body, QUICK.weights, 500.0, size)
-    for name, value in exact.items():
+    return layer_loss(prediction, t, index, TorchBody(open_body()), QUICK.weights, 500.0, torch.tensor([96.0, 64.0]))
+
+
+def test_losses_vanish_at_the_truth_and_grow_away_from_it():
+    _, t = batch([(make_sample(),)], QUICK, TINY, np.random.default_rng(0), augment=False)
+    eye = torch.eye(3).expand(1, 10, 22, 3, 3)
+    prediction = truth_as_prediction(t)
+    for name, value in losses(prediction, t).items():
         assert float(value) < 0.02, name
-    worse = layer_loss(
-        replace(prediction, body_rotmats=eye.expand(1, 10, 22, 3, 3), keypoints=t.keypoints + 0.05), t, index, body,
-        QUICK.weights, 500.0, size,
-    )  # fmt: skip
+    worse = losses(replace(prediction, body_rotmats=eye, keypoints=t.keypoints + 0.05), t)
     assert worse["keypoints"] > 0.4 and worse["global_orient"] > 0.5 and worse["joints_3d"] > 0.1
+
+
+def test_who_is_only_turned_loses_nothing_where_the_turn_is_taken_out():
+    _, t = batch([(make_sample(),)], QUICK, TINY, np.random.default_rng(0), augment=False)
+    prediction = truth_as_prediction(t)
+    quarter = torch.tensor(axis_angle_to_rotmat(np.array([0.0, np.pi / 2, 0.0])), dtype=torch.float32)
+    turned, bent = prediction.body_rotmats.clone(), prediction.body_rotmats.clone()
+    turned[:, :, 0] = quarter @ turned[:, :, 0]
+    bent[:, :, 18] = quarter @ bent[:, :, 18]  # left elbow
+    turned, bent = (losses(replace(prediction, body_rotmats=rotmats), t) for rotmats in (turned, bent))
+    assert turned["joints_3d"] > 0.5 and turned["joints_turned"] < 0.02
+    assert bent["joints_turned"] > 0.05
 
 
 def test_gathering_people_takes_each_pictures_own():
