@@ -21,13 +21,15 @@ from aios_core.geometry.rotations import (
     rotmat_to_axis_angle,
 )
 from aios_core.mocap import IMPUTED, INTERPOLATED, MEASURED, Mocap
-from aios_core.pipeline.refine import raw_track, refine
+from aios_core.pipeline.refine import motion, raw_track, refine
 from aios_core.pipeline.refine.contacts import detect_contacts
 from aios_core.pipeline.refine.ground import camera_pose, estimate_ground, up_in_camera
 from aios_core.pipeline.refine.motion import keys_of
 from aios_core.pipeline.refine.outliers import place_outliers, rotation_outliers
 from aios_core.pipeline.refine.size import betas_for_size
-from aios_core.pipeline.refine.smooth import smooth, smooth_curves, smooth_rotations, whittaker
+from aios_core.pipeline.refine.slow_errors import slow_errors_of
+from aios_core.pipeline.refine.smooth import SLOW_ERRORS, smooth, smooth_curves, smooth_rotations, whittaker
+from tests import noisy_mocaps
 from tests.motion_clips import clips, mirrored, placed, the_body
 from tests.noisy_mocaps import NetworkNoise, drift, observe, scene
 
@@ -122,6 +124,62 @@ def test_punches_and_steps_keep_95_percent_of_their_height(body):
                         reached += curve[peak] - curve[base]
                         excursion += true_curve[peak] - true_curve[base]
     assert 0.95 < reached / excursion < 1.05
+
+
+@pytest.fixture
+def slowly_wrong(monkeypatch):
+    """What a network sees of three people whose errors swing within a third of a second and hardly jitter."""
+
+    def swinging(rng: np.random.Generator, shape: tuple[int, ...], frames: float) -> np.ndarray:
+        errors = gaussian_filter1d(rng.normal(0, 1, shape), frames / 2, axis=0)
+        return errors / errors.std()
+
+    monkeypatch.setattr(noisy_mocaps, "drift", swinging)
+    truth = three_people()
+    noise = NetworkNoise(jitter=0.4, drift=12.0, drift_seconds=0.2, keypoints=0.002, place=0.002, depth=0.005)
+    return truth, observe(truth, noise, 0)
+
+
+def test_errors_that_last_are_smoothed_away_though_they_hardly_jitter(slowly_wrong, body, monkeypatch):
+    truth, seen = slowly_wrong
+    ours = scores(truth, refine(seen, body, RefineConfig()), body)
+    monkeypatch.setattr(motion, "slow_errors_of", lambda measured, times: SLOW_ERRORS)
+    by_jitter_alone = scores(truth, refine(seen, body, RefineConfig()), body)
+    for after, before in zip(ours, by_jitter_alone, strict=True):
+        assert after.acceleration_m_s2 < 0.7 * before.acceleration_m_s2
+        assert after.root_mpjpe_mm < before.root_mpjpe_mm
+
+
+def test_how_much_of_the_errors_lasts_is_told_without_regard_to_the_motion(measured, slowly_wrong):
+    for track, other in zip(measured[1].tracks, slowly_wrong[1].tracks, strict=True):
+        assert slow_errors_of(track.measured, measured[0].timestamps) < 1.2 * SLOW_ERRORS
+        times = slowly_wrong[0].timestamps
+        found = slow_errors_of(other.measured, times)
+        assert found > 2 * SLOW_ERRORS
+        at = times[other.measured.frames, None, None]
+        way = 200 * at + 30 * np.sin(9 * at)
+        moved = {name: getattr(other.measured, name) + way for name in ("keypoints_px", "joints_px")}
+        assert slow_errors_of(replace(other.measured, **moved), times) == pytest.approx(found, rel=1e-3)
+
+
+def test_slow_errors_weigh_the_same_at_twice_the_frame_rate():
+    rng = np.random.default_rng(0)
+    weight = []
+    for fps in (30, 60):
+        truth = three_people(Fraction(fps))
+        seen = observe(truth, NetworkNoise(0, 0, keypoints=0, depth=0, place=0, flips=0, swaps=0, shape=0)).tracks[0]
+        shape = seen.measured.keypoints_px.shape
+        slow = gaussian_filter1d(rng.normal(0, 1, shape), 0.2 * fps, axis=0)
+        wrong = 9 * slow / slow.std() + rng.normal(0, 2, shape)
+        measured = replace(seen.measured, keypoints_px=seen.measured.keypoints_px + wrong)
+        weight.append(slow_errors_of(measured, truth.timestamps) ** 2 / fps)  # jitter being as large at both
+    assert 0.75 < weight[1] / weight[0] < 1.33
+
+
+def test_too_short_a_track_has_the_usual_share_of_slow_errors(measured):
+    track = measured[1].tracks[0].measured.select(np.arange(20))
+    assert slow_errors_of(track, measured[0].timestamps) == SLOW_ERRORS
+    assert slow_errors_of(track.select(np.arange(1)), measured[0].timestamps) == SLOW_ERRORS
 
 
 def test_a_talking_face_and_a_closing_fist_keep_their_size_and_lose_their_noise(body):

@@ -16,6 +16,7 @@ from aios_core.mocap import IMPUTED, INTERPOLATED, Camera, Measured, Track
 from aios_core.pipeline.placement import place
 from aios_core.pipeline.refine.confidence import part_confidence
 from aios_core.pipeline.refine.outliers import place_outliers, rotation_outliers
+from aios_core.pipeline.refine.slow_errors import slow_errors_of
 from aios_core.pipeline.refine.smooth import smooth, smooth_curves, smooth_rotations
 
 LEAST_WEIGHT = 0.05
@@ -92,7 +93,8 @@ def clean(
     measured_pose = full_pose(
         measured.global_orient, measured.body_pose, measured.left_hand_pose, measured.right_hand_pose, measured.jaw_pose
     )[keys.rows]
-    pose, replaced = smooth_pose(measured_pose, times[keys.frames], confidence, keys, config)
+    slow_errors = slow_errors_of(measured, times)
+    pose, replaced = smooth_pose(measured_pose, times[keys.frames], confidence, keys, config, slow_errors)
     imputed = keys.is_measured & (replaced[:, 0] | (replaced.mean(1) >= IMPUTED_SHARE))
     # A pose that was replaced is not the one whose joints were measured: only that one fits their size, and whether
     # the keypoints are right or wrong with it nobody knows.
@@ -102,7 +104,7 @@ def clean(
     seen = measured.select(keys.rows)
     transl = place(joints, seen.joints_px, seen.keypoints_px, camera, keypoint_weight)
     pelvis = rest_joints(body, betas)[0]
-    transl = smooth_place(transl + pelvis, times[keys.frames], confidence[:, 0], keys, config) - pelvis
+    transl = smooth_place(transl + pelvis, times[keys.frames], confidence[:, 0], keys, config, slow_errors) - pelvis
     kinds = np.where(keys.is_measured, np.where(imputed, IMPUTED, track.key_kinds[keys.rows]), INTERPOLATED)
     confidence = confidence * np.where(kinds == IMPUTED, IMPUTED_CONFIDENCE, 1.0)[:, None] * keys.is_measured[:, None]
     expression = _smooth_vectors(seen.expression, times[keys.frames], confidence[:, 3], keys, config.face_seconds)
@@ -117,11 +119,12 @@ def clean(
 
 
 def smooth_pose(
-    pose: np.ndarray, times: np.ndarray, confidence: np.ndarray, keys: Keys, config: RefineConfig
-) -> tuple[np.ndarray, np.ndarray]:
+    pose: np.ndarray, times: np.ndarray, confidence: np.ndarray, keys: Keys, config: RefineConfig,
+    slow_errors: float,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Smoothed axis-angles (N, 55, 3), and (N, 22) bool which body joints were outliers and replaced.
 
-    times: (N,) seconds; confidence: (N, 4) of the parts.
+    times: (N,) seconds; confidence: (N, 4) of the parts; slow_errors: of body and hands, see smooth_curves.
     """
     quats = axis_angle_to_quat_wxyz(pose.astype(np.float64))
     replaced = np.zeros(pose.shape[:2], bool)
@@ -138,13 +141,16 @@ def smooth_pose(
                 replaced[seen, joints] = rotation_outliers(quats[seen, joints], times[seen])
             weights = np.maximum(confidence[stretch, part], LEAST_WEIGHT)[:, None] * ~replaced[stretch, joints]
             weights = weights * keys.is_measured[stretch, None]
-            quats[stretch, joints] = smooth_rotations(quats[stretch, joints], times[stretch], weights, seconds)
+            quats[stretch, joints] = smooth_rotations(
+                quats[stretch, joints], times[stretch], weights, seconds, slow_errors
+            )
     return quat_wxyz_to_axis_angle(quats), replaced[:, :BODY_JOINTS]
 
 
 def smooth_place(
-    places: np.ndarray, times: np.ndarray, confidence: np.ndarray, keys: Keys, config: RefineConfig
-) -> np.ndarray:
+    places: np.ndarray, times: np.ndarray, confidence: np.ndarray, keys: Keys, config: RefineConfig,
+    slow_errors: float,
+) -> np.ndarray:  # fmt: skip
     """Smoothed positions (N, 3) in camera space, metres: the direction and the depth each with its own strength.
 
     One camera sees the direction well and the depth badly, so the two must not share their noise.
@@ -155,9 +161,13 @@ def smooth_place(
         weights = np.maximum(confidence[stretch], LEAST_WEIGHT) * keys.is_measured[stretch]
         if config.replace_outliers:
             weights[seen - stretch.start] *= ~place_outliers(sight[seen], times[seen], DEPTH_TOLERANCE)
-        sight[stretch, :2] = smooth(sight[stretch, :2], times[stretch], weights, config.place_seconds)
+        sight[stretch, :2] = smooth(
+            sight[stretch, :2], times[stretch], weights, config.place_seconds, slow_errors=slow_errors
+        )
         most = DEPTH_ACCELERATION / float(np.median(places[stretch, 2]))
-        sight[stretch, 2:] = smooth(sight[stretch, 2:], times[stretch], weights, config.depth_seconds, most)
+        sight[stretch, 2:] = smooth(
+            sight[stretch, 2:], times[stretch], weights, config.depth_seconds, most, slow_errors
+        )
     depth = np.exp(sight[:, 2:])
     return np.concatenate([sight[:, :2] * depth, depth], 1)
 

@@ -32,35 +32,41 @@ NOISE_OF_THIRD_DIFFERENCE = np.sqrt(20.0)
 """Standard deviation of the third difference of white noise of unit size."""
 LEAST_NOISE = 1e-4
 SLOW_ERRORS = 1.5
-"""Networks err slowly too, which third differences do not see: the noise is so many times what they show."""
+"""Networks err slowly too, which third differences do not see: the noise is at least so many times what they show."""
 
 
-def smooth_rotations(quats: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float) -> np.ndarray:
+def smooth_rotations(
+    quats: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, slow_errors: float = SLOW_ERRORS
+) -> np.ndarray:
     """Smoothed unit quaternions (T, J, 4), w x y z, of measured ones at times (T,), each joint on its own.
 
     weights: (T, J), zero where a measurement is to be replaced. seconds: motion that repeats faster than this is
-    taken for noise unless it is plainly stronger; 0 changes nothing.
+    taken for noise unless it is plainly stronger; 0 changes nothing. slow_errors: see smooth_curves.
     """
     quats = _continuous(quats, weights)
-    answer = smooth_curves(quats.swapaxes(0, 1), times, weights.T, seconds).swapaxes(0, 1)
+    answer = smooth_curves(quats.swapaxes(0, 1), times, weights.T, seconds, slow_errors=slow_errors)
+    answer = answer.swapaxes(0, 1)
     return answer / np.linalg.norm(answer, axis=-1, keepdims=True)
 
 
 def smooth(
-    values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float = np.inf
-) -> np.ndarray:
+    values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float = np.inf,
+    slow_errors: float = SLOW_ERRORS,
+) -> np.ndarray:  # fmt: skip
     """Smoothed vectors (T, C) of measured ones at times (T,) with weights (T,): one curve, see smooth_curves."""
-    return smooth_curves(values[None], times, weights[None], seconds, most_acceleration)[0]
+    return smooth_curves(values[None], times, weights[None], seconds, most_acceleration, slow_errors)[0]
 
 
 def smooth_curves(
-    values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float = np.inf
-) -> np.ndarray:
+    values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float = np.inf,
+    slow_errors: float = SLOW_ERRORS,
+) -> np.ndarray:  # fmt: skip
     """Smoothed vectors (J, T, C) of J curves measured at times (T,), seconds, with weights (J, T), each on its own.
 
     The components are one vector: they share one local strength. At least 3 measurements with weight are needed,
     else the nearest ones are repeated. seconds: the strength. most_acceleration: stronger motion, in the values' unit
-    a second squared, is taken for an error and not for a reason to smooth less.
+    a second squared, is taken for an error and not for a reason to smooth less. slow_errors: how many times larger
+    errors are than third differences show.
     """
     answer, measured = values.astype(np.float64), weights > 0
     is_enough = measured.sum(1) >= 3
@@ -68,17 +74,18 @@ def smooth_curves(
         answer[j] = _nearest(answer[j], weights[j])
     rough = np.flatnonzero(is_enough & ~(measured.all(1) & (seconds <= 0)))
     if len(rough):
-        answer[rough] = _smoothed(answer[rough], times, weights[rough], seconds, most_acceleration)
+        answer[rough] = _smoothed(answer[rough], times, weights[rough], seconds, most_acceleration, slow_errors)
     return answer
 
 
 def _smoothed(
-    values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float
-) -> np.ndarray:
+    values: np.ndarray, times: np.ndarray, weights: np.ndarray, seconds: float, most_acceleration: float,
+    slow_errors: float,
+) -> np.ndarray:  # fmt: skip
     """smooth_curves where there is something to smooth."""
     span = sample_spans(times)
     strongest = (max(seconds, 1e-6) / (2 * np.pi)) ** 4
-    noise_power = (SLOW_ERRORS * noise(values, weights))[:, None] ** 2 * span  # (J, T)
+    noise_power = (slow_errors * noise(values, weights))[:, None] ** 2 * span  # (J, T)
     width = ACCELERATION_SECONDS / np.median(np.diff(times))
     penalty = np.full(weights.shape, strongest)
     for _ in range(ROUNDS):
