@@ -40,10 +40,10 @@ class LossWeights:
     classification: float = 2.0
     box: float = 5.0
     giou: float = 2.0
-    keypoints: float = 20.0
+    keypoints: float = 30.0
     oks: float = 4.0
-    part_box: float = 1.0
-    part_keypoints: float = 1.5
+    part_box: float = 0.5
+    part_keypoints: float = 1.0
     global_orient: float = 1.0
     body_pose: float = 1.0
     hand_pose: float = 0.2
@@ -68,7 +68,7 @@ class LossWeights:
 class TrainConfig(RunConfig):
     """One run of the open recipe."""
 
-    scales: tuple[float, float] = (0.8, 1.12)
+    scales: tuple[float, float] = (0.7, 1.12)
     """Pictures are shown this many times as large as the network looks at, drawn anew in every step. Its own size lies
     inside: at the edge of what it has seen it is worse."""
     max_zoom: float = 2.5
