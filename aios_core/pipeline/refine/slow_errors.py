@@ -20,6 +20,7 @@ LEAST_PAIRS = 15
 STANDARD_STEP = 1 / 30
 """Seconds that a measurement with slow errors is worth, whatever the frame rate: more of them say nothing new."""
 MOST = 8.0
+"""Larger factors are not believed in."""
 MEDIAN_OF_SQUARE = 0.4549
 """Of a normal distribution of unit size."""
 
