@@ -17,13 +17,13 @@ from aios_core import mocap
 from aios_core.body.files import open_body
 from aios_core.body.transfer import body_for_shape
 from aios_core.config import CaptureConfig, RefineConfig
-from aios_core.evaluation.motion import acceleration_error, common_rows, joints_of, matched_tracks, motion_scores
+from aios_core.evaluation.motion import common_rows, joints_of, matched_tracks, motion_scores
 from aios_core.mocap import Mocap
 from aios_core.pipeline.capture import estimate
 from aios_core.pipeline.refine import raw_track, refine
 from aios_core.pipeline.refine.facing import facing_one_way
 from benchmarks.clips import PLAZA
-from benchmarks.motion import FILTERS, OFF, filtered_joints, peak_heights
+from benchmarks.motion import FILTERS, OFF, compare, filtered_joints
 
 OTHERS = {name: run for name, run in FILTERS.items() if not name.startswith("ours")}
 CONFIGS = {
@@ -31,15 +31,6 @@ CONFIGS = {
     "ours": RefineConfig(),
     "ours, fitted": RefineConfig(fit_picture=True),
 }
-
-
-def compare(joints: np.ndarray, true: np.ndarray, times: np.ndarray) -> tuple[list[float], tuple[float, float]]:
-    """Errors in mm, in mm of the fastest tenth and in m/s2, and heights of peaks, of joints (T, 22, 3)."""
-    joints, true = joints - joints[:, :1], true - true[:, :1]
-    error = np.linalg.norm(joints - true, axis=-1).mean(1)
-    speed = np.linalg.norm(np.gradient(true, axis=0), axis=-1).mean(1)
-    fastest = error[speed >= np.quantile(speed, 0.9)].mean()
-    return [1e3 * error.mean(), 1e3 * fastest, acceleration_error(joints, true, times)], peak_heights(true, joints)
 
 
 def filtered(truth: Mocap, seen: Mocap) -> dict[str, list]:
