@@ -19,7 +19,7 @@ from training.data.synthetic.drawing import SUPERSAMPLING, SceneCamera, draw
 from training.data.synthetic.generate import Materials, load_stock, make_samples
 from training.data.synthetic.labels import label
 from training.data.synthetic.motion import sample_hand
-from training.data.synthetic.objects import held_object, random_object
+from training.data.synthetic.objects import held_object, helmet, random_object
 from training.data.synthetic.people import dress, load_wardrobe
 from training.data.synthetic.posing import pelvis_height, pose_person
 from training.data.synthetic.scene import clutter, crowded_stand, looking, random_setting, render_empty, spectators
@@ -225,12 +225,20 @@ def test_clutter_is_sharp_where_the_view_of_a_small_panorama_is_blurred(stock):
     assert clutter(replace(stock, surroundings=tiny), WIDTH, HEIGHT, rng).shape == (HEIGHT, WIDTH, 3)
 
 
-@pytest.mark.parametrize("shape", [vessel, flower, foliage, limb, roof])
+@pytest.mark.parametrize("shape", [vessel, flower, foliage, limb, roof, helmet])
 def test_things_of_a_still_life_are_whole_and_about_as_large_as_the_unit_ball(shape):
     for seed in range(20):
-        points, faces, uv = shape(np.random.default_rng(seed))
+        points, faces, uv, shades = shape(np.random.default_rng(seed))
         assert np.isfinite(points).all() and 0.3 < np.abs(points).max() < 3
         assert len(points) == len(uv) and faces.min() == 0 and faces.max() < len(points)
+        assert len(shades) in (1, len(faces)) and shades.min() > 0
+
+
+def test_a_helmet_is_dark_in_front_alone():
+    for seed in range(20):
+        points, faces, _, shades = helmet(np.random.default_rng(seed))
+        dark = shades == shades.min()
+        assert (points[faces[dark], 2] < 0.35).all() and 0.03 < dark.mean() < 0.5
 
 
 def test_a_still_life_hides_much_of_its_surroundings(stock):

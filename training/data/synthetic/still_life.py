@@ -1,5 +1,5 @@
-"""Things seen large and nobody with them: vessels, fruit, flowers, leaves, roofs, boxes, before surroundings that are
-out of focus.
+"""Things seen large and nobody with them: vessels, fruit, flowers, leaves, roofs, helmets, boxes, before surroundings
+that are out of focus.
 
 Large bodies that taper or branch, in the colours of skin and clothes, are what photographs without people are full of,
 and renders were not.
@@ -15,7 +15,7 @@ import numpy as np
 
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 from training.data.synthetic.drawing import Mesh, SceneCamera, Setting, backdrop, draw
-from training.data.synthetic.objects import SHAPES, grid, textured
+from training.data.synthetic.objects import SHAPES, Shape, grid, helmet, textured
 
 MOST_THINGS = 12
 DEPTHS = 0.4, 1.2
@@ -27,9 +27,6 @@ SKIN_SHARE = 0.35
 """Of the things: with the colours of skin on what is nearly white."""
 BLURRED_SHARE = 0.6
 
-Shape = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Points (N, 3) about as large as the unit ball, triangles (F, 3), texture coordinates (N, 2)."""
-
 
 def still_life(
     textures: Sequence[int], mips: tuple[np.ndarray, ...], camera: SceneCamera, setting: Setting, width: int,
@@ -39,7 +36,7 @@ def still_life(
     half_view = np.array([width, height]) / 2 / camera.focal_px
     count, spread = int(rng.integers(1, MOST_THINGS + 1)), rng.uniform(0.2, 1.0)
     middle = rng.uniform(-0.5, 0.5, 2)
-    kinds = [vessel, flower, foliage, limb, roof, *(lambda _, shape=shape: shape for shape in SHAPES)]
+    kinds = [vessel, flower, foliage, limb, roof, helmet, *(lambda _, shape=shape: shape for shape in SHAPES)]
     kind = kinds[rng.integers(len(kinds))] if rng.random() < 0.4 else None  # several of a kind, or of all
     meshes = []
     for _ in range(count):
@@ -65,7 +62,7 @@ def vessel(rng: np.random.Generator, rows: int = 16, columns: int = 28) -> Shape
          radius[:, None] * np.sin(around)], -1
     )  # fmt: skip
     uv = np.stack(np.meshgrid(around / (2 * np.pi), t), -1)
-    return points.reshape(-1, 3), grid(rows, columns), uv.reshape(-1, 2)
+    return Shape(points.reshape(-1, 3), grid(rows, columns), uv.reshape(-1, 2))
 
 
 def flower(rng: np.random.Generator, rows: int = 6, columns: int = 5) -> Shape:
@@ -85,7 +82,7 @@ def flower(rng: np.random.Generator, rows: int = 6, columns: int = 5) -> Shape:
             faces.append(grid(rows, columns) + sum(len(p) for p in points))
             points.append(petal @ axis_angle_to_rotmat(np.array([0, turn, 0.0])).T)
             uv.append(petal_uv)
-    return np.concatenate(points), np.concatenate(faces), np.concatenate(uv)
+    return Shape(np.concatenate(points), np.concatenate(faces), np.concatenate(uv))
 
 
 def foliage(rng: np.random.Generator, rows: int = 4, columns: int = 2) -> Shape:
@@ -99,7 +96,7 @@ def foliage(rng: np.random.Generator, rows: int = 4, columns: int = 2) -> Shape:
     feet = rng.normal(0, 0.35, (count, 3)) * rng.choice([0.2, 1.0], 3)
     points = np.einsum("nij,kj->nki", turns, leaf) * rng.uniform(0.3, 0.8, (count, 1, 1)) + feet[:, None]
     faces = grid(rows, columns)[None] + len(leaf) * np.arange(count)[:, None, None]
-    return points.reshape(-1, 3), faces.reshape(-1, 3), np.tile(uv, (count, 1))
+    return Shape(points.reshape(-1, 3), faces.reshape(-1, 3), np.tile(uv, (count, 1)))
 
 
 def _blade(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -128,7 +125,7 @@ def roof(rng: np.random.Generator, rows: int = 8, columns: int = 16) -> Shape:
         points.append(np.stack([out * np.cos(around), y, depth * out * np.sin(around)], -1).reshape(-1, 3))
     faces = grid(rows, columns)[None] + down.size * np.arange(storeys)[:, None, None]
     uv = np.stack([around / (2 * np.pi), t], -1).reshape(-1, 2)
-    return np.concatenate(points), faces.reshape(-1, 3), np.tile(uv, (storeys, 1))
+    return Shape(np.concatenate(points), faces.reshape(-1, 3), np.tile(uv, (storeys, 1)))
 
 
 def limb(rng: np.random.Generator, rows: int = 14, columns: int = 12) -> Shape:
@@ -144,21 +141,21 @@ def limb(rng: np.random.Generator, rows: int = 14, columns: int = 12) -> Shape:
     ring = np.stack([np.cos(around), 0 * around, np.sin(around)], -1)
     points = line[:, None] + radius[:, None, None] * ring
     uv = np.stack(np.meshgrid(around / (2 * np.pi), t), -1)
-    return points.reshape(-1, 3), grid(rows, columns), uv.reshape(-1, 2)
+    return Shape(points.reshape(-1, 3), grid(rows, columns), uv.reshape(-1, 2))
 
 
 def _placed(
     shape: Shape, place: np.ndarray, size: np.ndarray, textures: Sequence[int], rng: np.random.Generator
 ) -> Mesh:
     """A shape at a place, turned at random, with a piece of a texture, large or as good as one colour."""
-    points, faces, uv = shape
     rotation = axis_angle_to_rotmat(rng.normal(0, 0.9, 3))
     piece = np.exp(rng.uniform(np.log(0.01), 0))
-    uv = rng.random(2) * (1 - piece) + piece * uv
+    uv = rng.random(2) * (1 - piece) + piece * shape.uv
     gain = rng.uniform(0.2, 1.3, 3)
     if rng.random() < SKIN_SHARE:
         gain = SKIN_GAINS[rng.integers(len(SKIN_GAINS))] * rng.uniform(0.8, 1.5)
-    return textured((points * size) @ rotation.T + place, faces, uv, int(rng.choice(textures)), gain)
+    placed = shape._replace(points=(shape.points * size) @ rotation.T + place, uv=uv)
+    return textured(placed, int(rng.choice(textures)), gain)
 
 
 def _out_of_focus(camera: SceneCamera, setting: Setting, width: int, height: int, rng: np.random.Generator) -> Setting:
