@@ -243,7 +243,7 @@ def capture_options(settings, scene) -> list[str]:
     fps = sequence_fps_of(settings, scene)
     options = ["--step", str(settings.step)]
     options += ["--threshold", f"{settings.threshold:.3f}"] if settings.threshold else []
-    options += ["--fast"] if settings.quality == "fast" else []
+    options += [f"--{settings.quality}"] if settings.quality != "full" else []
     if settings.use_range:
         options += ["--start", str(settings.first_frame - 1), "--stop", str(settings.last_frame)]
     options += refine_options(settings)

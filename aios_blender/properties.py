@@ -48,6 +48,10 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
                 "Hopeless people are dropped early and, if the network knows several sizes, pictures are seen at half "
                 "their pixels: faster, but finds fewer people and loses them more often",
             ),
+            (
+                "thorough", "Thorough",
+                "Every picture's mirror image is looked at as well: people are met more nearly, in twice the time",
+            ),
         ),
     )  # fmt: skip
     threshold: bpy.props.FloatProperty(

@@ -180,6 +180,8 @@ class CaptureConfig:
     fast: bool = False
     """Trade people for speed: pictures at 0.7 of their size, if the network knows several sizes, and queries that are
     hopeless after the box stage are dropped. docs/fast.md says what is lost."""
+    thorough: bool = False
+    """Look at the mirror image of every picture as well and take the mean: nearer, and twice the time. docs/fast.md."""
     precision: str = "float32"
     """Of the network's matrix products: 'float32', or 'bfloat16' or 'float16' on devices that are faster at those."""
     batch: int | None = None

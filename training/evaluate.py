@@ -29,6 +29,7 @@ from aios_core.model.framing import framing
 from aios_core.model.predictions import LayerPredictions
 from aios_core.model.preprocess import pad_batch, preprocess
 from aios_core.output import check_writable, whole_file
+from aios_core.pipeline.mirror import seen_twice
 from aios_core.pipeline.network import Network, load_network
 from aios_core.pipeline.people import FramePeople, people_from_predictions, without_duplicates
 from training.data.check import kind_of
@@ -66,7 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--absolute-hands", action="store_true", help="the file's hands are flat where zero")
     parser.add_argument("--count", type=int, default=1000, help="pictures at most")
     parser.add_argument("--threshold", type=float, help="least score of people found (default: the weights' own)")
-    parser.add_argument("--fast", action="store_true", help="as `aios run --fast` looks at pictures")
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--fast", action="store_true", help="as `aios run --fast` looks at pictures")
+    effort.add_argument("--thorough", action="store_true", help="as `aios run --thorough` does")
     parser.add_argument("--device", help="cpu, cuda, ... (default: the best there is)")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     parser.add_argument("--sheet", type=Path, help="also draw the best, median and worst pictures (.png, .jpg)")
@@ -77,7 +80,11 @@ def main(arguments: list[str] | None = None) -> int:
         body = load_body(options.body) if options.body else open_body()
         truths = open_truths(options, body)
         config = CaptureConfig(
-            weights=options.weights, threshold=options.threshold, device=options.device, fast=options.fast
+            weights=options.weights,
+            threshold=options.threshold,
+            device=options.device,
+            fast=options.fast,
+            thorough=options.thorough,
         )
         network = load_network(config, body)
         for note in notes(network, truths, body):
@@ -148,11 +155,22 @@ def evaluate(network: Network, truths: Truths, body: BodyModel, sheet: Path | No
     return summary(tally)
 
 
-@torch.inference_mode()
 def look(network: Network, truths: list[Truth]) -> list[FramePeople]:
     """Everybody predicted in each picture, whatever the score, duplicates included."""
+    pictures = [truth.rgb for truth in truths]
+    found = _predicted(network, pictures)
+    if not network.thorough:
+        return found
+    mirrored = _predicted(network, [np.ascontiguousarray(rgb[:, ::-1]) for rgb in pictures])
+    overlap = CaptureConfig().duplicate_overlap
+    answers = zip(found, mirrored, pictures, strict=True)
+    return [seen_twice(straight, mirror, rgb.shape[1], overlap) for straight, mirror, rgb in answers]
+
+
+@torch.inference_mode()
+def _predicted(network: Network, rgbs: list[np.ndarray]) -> list[FramePeople]:
     found: list[FramePeople] = []
-    pictures = [preprocess(truth.rgb, network.config) for truth in truths]
+    pictures = [preprocess(rgb, network.config) for rgb in rgbs]
     # Padding, which batches of several sizes need, changes what a network sees that was trained without any.
     is_mixed = len({picture.shape for picture in pictures}) > 1
     size = 1 if is_mixed or max(picture[0].numel() for picture in pictures) > MANY_PIXELS else len(pictures)
@@ -161,7 +179,7 @@ def look(network: Network, truths: list[Truth]) -> list[FramePeople]:
         images = images.to(network.device, memory_format=torch.channels_last)
         padding = padding.to(network.device)
         predictions: LayerPredictions = network.model(images, padding, least_score=network.least_score).final
-        framings = [framing(*truth.rgb.shape[1::-1], network.config) for truth in truths[start : start + size]]
+        framings = [framing(*rgb.shape[1::-1], network.config) for rgb in rgbs[start : start + size]]
         found += people_from_predictions(predictions, framings, network.hand_means, 0.0)
     return found
 

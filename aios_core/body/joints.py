@@ -91,6 +91,9 @@ MIRROR_55 = _mirror(
 
 MIRROR_COCO17 = _mirror(17, [(i, i + 1) for i in range(1, 17, 2)])
 
+MIRROR_FACE6 = _mirror(6, [(3, 5)])
+"""(6,) the same of `FramePeople`'s six points of a face: its contours change sides."""
+
 MIRROR_137 = _mirror(
     137,
     [(1, 2), (3, 4), (5, 6), (8, 9), (10, 11), (12, 13), (14, 17), (15, 18), (16, 19), (20, 21), (22, 23)]

@@ -19,7 +19,7 @@ from aios_core.output import check_writable
 # What stands to the left of one of these options' values in CaptureConfig is the option's destination.
 CAPTURE_FIELDS = (
     "weights", "body", "device", "threshold", "max_people", "fov_deg", "focal_px", "start", "stop", "step",
-    "camera_path", "sequence_fps", "scale", "fast", "precision",
+    "camera_path", "sequence_fps", "scale", "fast", "thorough", "precision",
 )  # fmt: skip
 
 
@@ -74,9 +74,14 @@ def _add_footage(parser: argparse.ArgumentParser, many: bool = False) -> None:
     parser.add_argument(
         "--scale", type=float, help="size of the pictures the network sees, 1 = as trained: 0.7 is faster and sees less"
     )
-    parser.add_argument(
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument(
         "--fast", action="store_true",
         help="faster: hopeless people dropped early and, if the network knows several sizes, pictures at 0.7 of theirs",
+    )  # fmt: skip
+    effort.add_argument(
+        "--thorough", action="store_true",
+        help="nearer: every picture's mirror image is looked at as well; takes twice the time",
     )  # fmt: skip
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16", "float16"),

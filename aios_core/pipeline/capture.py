@@ -166,7 +166,7 @@ def run_settings(footage: Footage, config: CaptureConfig) -> dict[str, object]:
         "body": config.body,
         **{name: getattr(config, name) for name in ("start", "stop", "step", "sequence_fps")},
         **{name: getattr(config, name) for name in ("threshold", "max_people", "duplicate_overlap")},
-        **{name: getattr(config, name) for name in ("scale", "fast", "precision")},
+        **{name: getattr(config, name) for name in ("scale", "fast", "thorough", "precision")},
     }
 
 

@@ -19,6 +19,7 @@ from aios_core.model.framing import Framing, framing
 from aios_core.model.predictions import LayerPredictions, copied_to_cpu
 from aios_core.model.preprocess import preprocess_batch
 from aios_core.pipeline.colours import with_colours
+from aios_core.pipeline.mirror import seen_twice
 from aios_core.pipeline.people import DEFAULT_THRESHOLD, FramePeople, people_from_predictions, without_duplicates
 
 LEAST_SCALE, MOST_SCALE = 0.25, 4.0
@@ -47,6 +48,8 @@ class Network:
     """Queries with lower scores after the box stage are dropped (see `AiOS.forward`)."""
     precision: torch.dtype = torch.float32
     """Of matrix products."""
+    thorough: bool = False
+    """Look at the mirror image of every picture as well."""
 
     @property
     def config(self) -> ModelConfig:
@@ -60,7 +63,8 @@ class Network:
     def frames_at_once(self, size: tuple[int, int]) -> int:
         """How many pictures of (width, height) `size` make a good batch: small ones are worth more of them."""
         pixels = PIXELS_AT_ONCE.get(self.device.type, PIXELS_AT_ONCE["cpu"])
-        return min(max(pixels // (size[0] * size[1]), 1), MOST_FRAMES_AT_ONCE)
+        looks = 2 if self.thorough else 1
+        return min(max(pixels // (size[0] * size[1] * looks), 1), MOST_FRAMES_AT_ONCE)
 
     def takes_all_cores(self) -> bool:
         """Whether whatever else the process does takes from what the network computes with."""
@@ -97,7 +101,7 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
     threshold = config.threshold if config.threshold is not None else float(stated or DEFAULT_THRESHOLD)
     model = model.for_inference().to(device, memory_format=torch.channels_last)
     least_score = HOPELESS_SHARE * threshold if config.fast else 0.0
-    return Network(model, device, means, threshold, least_score, getattr(torch, config.precision))
+    return Network(model, device, means, threshold, least_score, getattr(torch, config.precision), config.thorough)
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -138,6 +142,8 @@ class Looking:
 def start_looking(network: Network, frames: Sequence[Frame], placed: Framing) -> Looking:
     """Let the network look at frames of one size, in this framing; on a GPU this returns at once."""
     pixels = torch.from_numpy(np.stack([frame.rgb for frame in frames]))
+    if network.thorough:
+        pixels = torch.cat([pixels, pixels.flip(2)])  # all mirror images behind all pictures
     on_gpu = network.device.type == "cuda"
     pixels = (pixels.pin_memory() if on_gpu else pixels).to(network.device, non_blocking=True)
     images = preprocess_batch(pixels, placed)
@@ -157,7 +163,12 @@ def people_in(
     if looking.ready is not None:
         looking.ready.synchronize()
     framings = [placed] * len(looking.predictions.logits)
-    found = people_from_predictions(looking.predictions, framings, network.hand_means, threshold)
+    least = threshold / 2 if network.thorough else threshold  # the mean of two answers is to reach it
+    found = people_from_predictions(looking.predictions, framings, network.hand_means, least)
+    if network.thorough:
+        answers = zip(found[: len(frames)], found[len(frames) :], strict=True)
+        found = [seen_twice(*pair, placed.picture[0], config.duplicate_overlap) for pair in answers]
+        found = [people.select(people.scores >= threshold) for people in found]
     return [
         with_colours(
             without_duplicates(people, config.duplicate_overlap).select(slice(config.max_people or None)),

@@ -111,6 +111,9 @@ def test_the_options_are_ones_that_the_command_line_knows(scene, command):
     settings.quality, settings.threshold = "fast", 0.25
     options = parser().parse_args(command()[3:])
     assert options.fast and options.threshold == 0.25
+    settings.quality = "thorough"
+    options = parser().parse_args(command()[3:])
+    assert options.thorough and not options.fast
 
 
 def test_a_queued_clip_keeps_the_settings_it_was_queued_with(scene):
