@@ -38,13 +38,15 @@ def main() -> int:
     """Parse the command line and write the weights; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run")
-    parser.add_argument("--data", type=Path, required=True, help="held-out shards")
+    parser.add_argument("--data", type=Path, help="held-out shards, which tell the threshold")
     parser.add_argument("--empty", type=Path, help="pictures without people, in which none may be found")
     parser.add_argument("--mean-with", type=Path, help="earlier weights, shipped ones too")
     parser.add_argument("--threshold", type=float, help="score of people found, instead of what the pictures tell")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=OPEN_WEIGHTS)
     options = parser.parse_args()
+    if options.data is None and options.threshold is None:
+        parser.error("Give --data, held-out shards that tell the threshold, or --threshold itself.")
     try:
         # The preset says at which size pictures are looked at; the run's file only has to fit its layers.
         model = AiOS(OPEN).eval()

@@ -69,3 +69,10 @@ def test_the_mean_with_earlier_weights_is_released(released, tmp_path):
 def test_a_folder_without_pictures_is_said_and_nothing_is_written(released, tmp_path):
     status, said, path = released("--empty", tmp_path / "nothing")
     assert status == 2 and "There are no pictures in" in said.err and not path.exists()
+
+
+def test_without_held_out_renders_the_threshold_is_to_be_given(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.argv", ["release", "--run", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        release.main()
+    assert ended.value.code == 2 and "or --threshold itself" in capsys.readouterr().err

@@ -48,7 +48,7 @@ from aios_core.pipeline.refine.fit_windows import joined, windows
 from aios_core.pipeline.refine.normal_equations import NormalEquations
 from aios_core.pipeline.refine.smooth import noise
 
-STANDARD_STEP = 1 / 30
+JITTER_STEP = 1 / 30
 """Seconds between the frames in which the keypoints' jitter is measured, whatever the frame rate."""
 FIRST_TOLERANCE, TOLERANCE_DECAY = 2.5, 0.7
 """The tolerance for outliers begins so much wider and narrows by this factor a round."""
@@ -167,7 +167,7 @@ def _points_px(seen: SeenPoints) -> tuple[np.ndarray, np.ndarray]:
 
 def _jitter(points: np.ndarray, confidence: np.ndarray, times: np.ndarray) -> np.ndarray:
     """(29,) standard deviation of the points' error from frame to frame, in their unit."""
-    every = max(1, round(STANDARD_STEP / np.median(np.diff(times)))) if len(times) > 1 else 1
+    every = max(1, round(JITTER_STEP / np.median(np.diff(times)))) if len(times) > 1 else 1
     return noise(points[::every].swapaxes(0, 1), confidence[::every].T)
 
 
