@@ -29,7 +29,7 @@ NOISE = 0.03
 """Metres that they seem to move besides, from frame to frame."""
 TOLERANCE = 0.05
 """Metres beyond both that cost one unit."""
-CHANGE = 0.5
+CHANGE = 0.2
 """Units that it costs to go from one way to the other;"""
 MIRRORED_PER_SECOND = 1.5
 """that a second of mirrored measurements costs,"""
@@ -59,7 +59,10 @@ def facing_one_way(track: Track, times: np.ndarray, body: BodyModel, camera: Cam
     if find_out:
         times = times[measured.frames]
         joints = np.stack([_joints(way, body) for way in (measured, other)], 1)  # (M, 2, 22, 3)
-        odd = BACKWARDS_PER_SECOND * _backwards(measured, joints[:, 0], times, camera) + [0.0, MIRRORED_PER_SECOND]
+        depth = place(joints[:, 0], measured.joints_px, measured.keypoints_px, camera, 0.0)[:, 2]
+        in_picture = np.stack([_joints_in_picture(way, depth, camera) for way in (measured, other)], 1)
+        joints = np.concatenate([joints, in_picture], 2)  # (M, 2, 39, 3)
+        odd = BACKWARDS_PER_SECOND * _backwards(measured, depth, times) + [0.0, MIRRORED_PER_SECOND]
         is_out = np.stack([is_mirrored, is_stated & ~is_mirrored], 1)
         is_mirrored = np.where(is_stated, is_mirrored, _course(joints, times, odd, is_out))
     kinds = np.where(is_mirrored, np.uint8(IMPUTED), track.key_kinds)
@@ -132,13 +135,21 @@ def _joints(measured: Measured, body: BodyModel) -> np.ndarray:
     return joints - joints[:, :1]
 
 
-def _backwards(measured: Measured, joints: np.ndarray, times: np.ndarray, camera: Camera) -> np.ndarray:
-    """(M, 2) how much the measured figure with joints (M, 22, 3), and the mirrored one, walk backwards, 0..1."""
-    depth = np.log(place(joints, measured.joints_px, measured.keypoints_px, camera, 0.0)[:, 2])
+def _joints_in_picture(measured: Measured, depth: np.ndarray, camera: Camera) -> np.ndarray:
+    """(M, 17, 3) metres from their middle: the 2-d joints at the person's depth (M,), which leap where legs are
+    confused, however alike the two figures are."""
+    apart = measured.keypoints_px - measured.keypoints_px.mean(1, keepdims=True)
+    apart = apart * (depth / camera.focal_px)[:, None, None]
+    return np.concatenate([apart, np.zeros_like(apart[..., :1])], -1)
+
+
+def _backwards(measured: Measured, depth: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(M, 2) how much the measured figure at depths (M,), and the mirrored one, walk backwards, 0..1."""
     if len(times) < 2:
         return np.zeros((len(times), 2))
     usual = float(np.median(np.diff(times)))
-    speed = np.gradient(gaussian_filter1d(depth, WALK_SECONDS / usual, mode="nearest"), times) * np.exp(depth)
+    smoothed = gaussian_filter1d(np.log(depth), WALK_SECONDS / usual, mode="nearest")
+    speed = np.gradient(smoothed, times) * depth
     ahead = axis_angle_to_rotmat(measured.global_orient.astype(np.float64))[:, 2, 2]  # away from the camera
     share = np.clip((np.abs(speed) - STROLL) / (WALK - STROLL), 0, 1)
     forwards = share * np.sign(speed) * ahead
@@ -148,7 +159,7 @@ def _backwards(measured: Measured, joints: np.ndarray, times: np.ndarray, camera
 def _course(joints: np.ndarray, times: np.ndarray, odd: np.ndarray, is_out: np.ndarray) -> np.ndarray:
     """(M,) bool: where the second of two ways is taken, by dynamic programming over the kept frames.
 
-    joints: (M, 2, 22, 3) metres; odd: (M, 2) what a second of each costs; is_out: (M, 2) bool, which cannot be taken.
+    joints: (M, 2, J, 3) metres; odd: (M, 2) what a second of each costs; is_out: (M, 2) bool, which cannot be taken.
     """
     count = len(joints)
     steps = np.diff(times, prepend=times[0])
