@@ -101,7 +101,7 @@ OPEN = ModelConfig(
     ),
     hidden_dim=128, heads=4, feedforward_dim=512, encoder_layers=2, queries=100, people=16, body_layers=2,
     whole_body_layers=2, mlp_dim=256, learned_content=True, camera_focal_px=1000.0, box_relative_camera=True,
-    classes=1, body_family="open", hands_relative_to_mean=False, short_side=460, long_side=768, antialias=True,
+    classes=1, body_family="open", hands_relative_to_mean=False, short_side=552, long_side=920, antialias=True,
     letterbox=True, canvas=(480, 288), proposal_overlap=0.5,
 )  # fmt: skip
 """The compact model trained by `training/` and shipped."""

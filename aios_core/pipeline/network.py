@@ -33,6 +33,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 HOPELESS_SHARE = 0.3
 """In fast captures, queries that score less than this share of the threshold after the box stage are dropped: of the
 open weights' people none that reaches the threshold in the end, of those that reach half of it 1.4 %."""
+THOROUGH_SHARE = 0.92
+"""In thorough captures scores are means of two, which reach less than one does: so much of the weights' threshold finds
+as many people with the open weights."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
     if model.config.hands_relative_to_mean:
         means = _hand_means(checkpoint.pose_mean, body)
     stated = (checkpoint.metadata or {}).get("score_threshold")
-    threshold = config.threshold if config.threshold is not None else float(stated or DEFAULT_THRESHOLD)
+    threshold = float(stated or DEFAULT_THRESHOLD) * (THOROUGH_SHARE if config.thorough else 1)
+    threshold = threshold if config.threshold is None else config.threshold
     model = model.for_inference().to(device, memory_format=torch.channels_last)
     least_score = HOPELESS_SHARE * threshold if config.fast else 0.0
     return Network(model, device, means, threshold, least_score, getattr(torch, config.precision), config.thorough)
