@@ -1,6 +1,7 @@
-"""What `--fast` gains, on the CPU: python -m benchmarks.fast [--write]
+"""What `--fast` gains and `--thorough` costs, on the CPU: python -m benchmarks.fast [--write]
 
-Fewer people and smaller pictures, each alone and together, against the exact network; all take turns in one process.
+Fewer people and smaller pictures, each alone and together, and pictures with their mirror images, against the exact
+network; all take turns in one process.
 Weights are random, and the least score such that FEW people are kept.
 """
 
@@ -43,7 +44,7 @@ def least_score_for(model: AiOS, inputs: Sequence[torch.Tensor], people: int) ->
 
 
 def measured(name: str, config: ModelConfig, width: int, height: int, repeats: int) -> list[Row]:
-    """Rows of one network: exact, fewer people, smaller pictures, both."""
+    """Rows of one network: exact, fewer people, smaller pictures, both; with the mirror image."""
     model = AiOS(config).for_inference()
     looks, runs = [], []
     for scale in (1, FAST_SCALE):
@@ -52,6 +53,9 @@ def measured(name: str, config: ModelConfig, width: int, height: int, repeats: i
             least_score = least_score_for(model, inputs, people) if people < config.people else 0.0
             looks.append((f"{round(scale * height)}x{round(scale * width)}", people))
             runs.append(lambda i=inputs, s=least_score: model(*i, least_score=s))
+    twice = [torch.cat([values, values.flip(-1)]) for values in picture(height, width)]
+    looks.append((f"{height}x{width} and its mirror image", config.people))
+    runs.append(lambda: model(*twice))
     walls = seconds(runs, repeats)
     return [Row(name, *look, 1 / wall, walls[0] / wall) for look, wall in zip(looks, walls, strict=True)]
 
