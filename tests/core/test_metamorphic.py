@@ -19,8 +19,8 @@ from tests.motion_clips import the_body
 PLAZA = Path(__file__).parents[2] / "examples" / "footage" / "plaza.mp4"
 FIRST, FRAMES = 11, 25
 """Before, the shipped network hesitates which of the dancer's legs is the left one, and next to nothing decides; after
-them somebody goes behind another. In much less than a second of people the ground is hardly known, and small differences
-turn it over."""
+them somebody goes behind another. In much less than a second of people the ground is hardly known, and small
+differences turn it over."""
 CONFIG = CaptureConfig(device="cpu", focal_px=820.0)
 
 
