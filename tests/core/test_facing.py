@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from aios_core import mocap as mocap_file
-from aios_core.body.joints import MIRROR_55
+from aios_core.body.joints import MIRROR_55, MIRROR_COCO17
 from aios_core.body.skinning import full_pose, pose_joints
 from aios_core.cli import main
 from aios_core.config import RefineConfig
 from aios_core.evaluation.motion import motion_scores
-from aios_core.geometry.rotations import axis_angle_to_rotmat
+from aios_core.geometry.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from aios_core.mocap import IMPUTED, Measured, Mocap, Track
 from aios_core.pipeline.refine import raw_track, refine
 from aios_core.pipeline.refine.facing import either, facing_one_way, mirrored_along_sight
@@ -53,6 +53,25 @@ def test_a_person_seen_from_the_wrong_side_for_a_second_moves_as_if_seen_rightly
     track = found.tracks[0]
     assert np.array_equal(np.flatnonzero(track.key_kinds == IMPUTED), rows), "what was reinterpreted is marked"
     assert np.array_equal(track.measured.global_orient, wrong.tracks[0].measured.global_orient), "and kept as it was"
+
+
+def test_sides_confused_in_the_picture_alone_are_seen_where_both_figures_are_alike():
+    """Somebody who stands in profile, left and right apart in the picture and not in space."""
+    _, mocap = seen("boxer")
+    measured = mocap.tracks[0].measured
+    count, confused = len(measured), np.arange(60, 70)
+    still = {name: np.repeat(getattr(measured, name)[:1], count, 0) for name in ("joints_px", "keypoints_px")}
+    still["keypoints_px"][:, 1::2, 0] += 40
+    still["keypoints_px"][:, 2::2, 0] -= 40
+    still["keypoints_px"][confused] = still["keypoints_px"][confused][:, MIRROR_COCO17]
+    sight = (still["joints_px"][0, 0] - mocap.camera.center_px) / mocap.camera.focal_px
+    profile = axis_angle_to_rotmat(np.array([np.pi, 0, 0])) @ axis_angle_to_rotmat(
+        np.array([0, np.pi / 2 - np.arctan(sight[0]), 0])
+    )
+    still["global_orient"] = np.repeat(rotmat_to_axis_angle(profile)[None], count, 0).astype(np.float32)
+    still["body_pose"] = np.zeros_like(measured.body_pose)
+    track = understood(replace(mocap, tracks=(raw_track(1, replace(measured, **still)),)))
+    assert np.array_equal(np.flatnonzero(track.key_kinds == IMPUTED), confused)
 
 
 def test_the_fit_to_the_picture_goes_by_the_sides_as_they_are_understood():
