@@ -23,7 +23,7 @@ def renderer(stock):  # noqa: F811
 
 
 def test_cycles_draws_people_where_the_labels_say_and_alike_every_time(stock, renderer, tmp_path):  # noqa: F811
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(6)  # somebody who stands out from what is behind
     dressed = replace(stock, people=[dress(stock.body, stock.wardrobe, rng)])
     scenes = (compose(dressed, WIDTH, HEIGHT, rng) for _ in range(40))
     scene = next(scene for scene in scenes if len(scene.people) == 1 and not scene.things)
