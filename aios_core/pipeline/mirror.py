@@ -17,6 +17,7 @@ from aios_core.geometry.boxes import iou_matrix, oks
 from aios_core.geometry.rotations import (
     axis_angle_to_quat_wxyz,
     axis_angle_to_rotmat,
+    continuous_quat_wxyz,
     geodesic_distance,
     mirror_axis_angle,
     quat_wxyz_to_axis_angle,
@@ -93,18 +94,18 @@ def _mean(first: FramePeople, second: FramePeople) -> FramePeople:
     for name in (field.name for field in fields(FramePeople)):
         a, b = getattr(first, name), getattr(second, name)
         weight = np.where(has_mean.get(name, True), share, share > 0.5).reshape(-1, *[1] * (a.ndim - 1))
-        found[name] = _slerp(a, b, weight) if name in ROTATIONS else ((1 - weight) * a + weight * b).astype(np.float32)
+        mean = _mean_rotation(a, b, weight) if name in ROTATIONS else (1 - weight) * a + weight * b
+        found[name] = mean.astype(np.float32)
     found["tokens"] = unit_length(found["tokens"])
     found["scores"] = (first.scores + second.scores) / 2
     return FramePeople(**found)
 
 
-def _slerp(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _mean_rotation(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Axis-angles (..., 3) between two, `weight` (..., 1) of the way from the first to the second.
 
     Straight through the space of quaternions, which at these weights and angles is next to the same.
     """
-    a, b = axis_angle_to_quat_wxyz(first), axis_angle_to_quat_wxyz(second)
-    b = np.where((a * b).sum(-1, keepdims=True) < 0, -b, b)
+    a, b = continuous_quat_wxyz(axis_angle_to_quat_wxyz(np.stack([first, second])))
     between = (1 - weight) * a + weight * b
-    return quat_wxyz_to_axis_angle(unit_length(between)).astype(np.float32)
+    return quat_wxyz_to_axis_angle(unit_length(between))

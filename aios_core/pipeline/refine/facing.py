@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from aios_core.body.body_model import BodyModel
-from aios_core.body.joints import BODY, BODY_JOINTS, JAW, LEFT_HAND, MIRROR_55, MIRROR_COCO17, RIGHT_HAND
+from aios_core.body.joints import BODY, BODY_JOINTS, JAW, LEFT_HAND, MIRROR_55, MIRROR_COCO17, MIRROR_FACE6, RIGHT_HAND
 from aios_core.body.skinning import full_pose, mirrored_pose, pose_joints
 from aios_core.errors import AiosError
 from aios_core.geometry.rotations import axis_angle_to_rotmat, geodesic_distance, rotmat_to_axis_angle
@@ -43,8 +43,6 @@ STROLL, WALK = 0.4, 1.2
 """Metres a second along the line of sight: slower steps count nothing, faster ones fully."""
 WALK_SECONDS = 0.3
 """Ways are looked at over about so long."""
-FACE_SIDES = [0, 1, 2, 5, 4, 3]
-"""Face keypoints of the mirrored figure: the right and the left contour change places."""
 
 
 def facing_one_way(track: Track, times: np.ndarray, body: BodyModel, camera: Camera, find_out: bool = True) -> Track:
@@ -123,7 +121,7 @@ def mirrored_along_sight(measured: Measured, camera: Camera) -> Measured:
         keypoints_px=measured.keypoints_px[:, MIRROR_COCO17],
         left_hand_keypoints_px=measured.right_hand_keypoints_px,
         right_hand_keypoints_px=measured.left_hand_keypoints_px,
-        face_keypoints_px=measured.face_keypoints_px[:, FACE_SIDES],
+        face_keypoints_px=measured.face_keypoints_px[:, MIRROR_FACE6],
         joints_px=measured.joints_px[:, MIRROR_55[:BODY_JOINTS]],
     )
 
