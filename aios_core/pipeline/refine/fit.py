@@ -54,8 +54,8 @@ FIRST_TOLERANCE, TOLERANCE_DECAY = 2.5, 0.7
 """The tolerance for outliers begins so much wider and narrows by this factor a round."""
 SETTLED = 4
 """From this round on the objective stays as it is."""
-SMALL_STEP = 5e-4
-"""Radians and metres; a smaller step ends the fit."""
+SMALL_GAIN = 1e-3
+"""A step that lowers the objective by less than this share of it is the last."""
 
 
 @dataclass(frozen=True)
@@ -184,14 +184,15 @@ def _optimised(problem: FitProblem) -> Placed:
     for k in range(problem.config.rounds):
         trial = _linearised(problem, motion, k, usual if k > SETTLED else None)
         if k <= SETTLED or trial[0].cost < least:
+            gain = least - trial[0].cost
             equations, usual = trial
             best, least, damping = motion, equations.cost if k >= SETTLED else np.inf, damping / 10
+            if gain < SMALL_GAIN * equations.cost:
+                break
         else:
             damping = max(10 * damping, 1e-3)
         step = -equations.solve(equations.gradient[..., None], damping)[..., 0]
         motion = best.turned(step)
-        if k > SETTLED and np.abs(step).max() < SMALL_STEP:
-            break
     return best
 
 

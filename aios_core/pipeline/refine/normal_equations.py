@@ -65,13 +65,15 @@ class NormalEquations:
     def solve(self, right: np.ndarray, damping: float = 0.0) -> np.ndarray:
         """(N, U, C) solution of (H + damping diag H) x = right (N, U, C)."""
         count, unknowns = self.gradient.shape
-        rows, columns = np.indices((unknowns, unknowns))
-        band = np.zeros(((NEIGHBOURS + 1) * unknowns, count * unknowns))
+        height = (NEIGHBOURS + 1) * unknowns
+        # LAPACK wants the columns from their diagonals on. With a row of zeros more, the columns of a frame's blocks,
+        # zeros above the diagonal and all, lie one behind the other in memory.
+        band = np.zeros((count, unknowns * (height + 1)))
+        columns = band[:, : unknowns * height].reshape(count, unknowns, height)
         for k, blocks in enumerate(self.bands):
-            below = rows + k * unknowns - columns
-            kept = below >= 0
-            places = np.arange(len(blocks))[:, None] * unknowns + columns[kept]
-            band[below[kept], places] = blocks[:, kept]
+            below = blocks if k else np.tril(blocks)
+            columns[: len(blocks), :, k * unknowns : (k + 1) * unknowns] = np.swapaxes(below, 1, 2)
+        band = band.reshape(count * unknowns, height + 1).T
         band[0] = band[0] * (1 + damping) + TRACE
         flat = right.reshape(count * unknowns, -1)
         return solveh_banded(band, flat, lower=True, overwrite_ab=True, check_finite=False).reshape(right.shape)
