@@ -63,7 +63,8 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
         name="Max People", description="At most so many people in a frame; 0 keeps everybody", default=0, min=0, max=100
     )
     smoothing: bpy.props.FloatProperty(
-        name="Smoothing", description="1 is usual; 0 leaves every key as the network saw it, without fit; 2 smooths twice as slow",
+        name="Smoothing",
+        description="1 is usual; 0 leaves every key as the network saw it, without fit; 2 smooths twice as slow",
         default=1.0, min=0.0, max=5.0,
     )  # fmt: skip
     lock_feet: bpy.props.BoolProperty(

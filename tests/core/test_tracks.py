@@ -114,6 +114,16 @@ def test_refining_again_with_other_settings_needs_no_network(file, tmp_path, cap
     assert "no measurements" in capsys.readouterr().err
 
 
+def test_people_are_fitted_to_the_picture_unless_that_or_all_smoothing_is_off(file, tmp_path):
+    poses = []
+    for options in ([], ["--no-fit"], ["--smooth", "0"], ["--smooth", "0", "--no-fit"]):
+        output = tmp_path / "refined.npz"
+        assert main(["refine", str(file), "-o", str(output), "--progress", "none", *options]) == 0
+        poses.append(m.load(output).tracks[0].body_pose)
+    assert not np.array_equal(poses[0], poses[1])
+    assert np.array_equal(poses[2], poses[3])
+
+
 def test_a_mocap_is_measured_against_a_truth(file, tmp_path, capsys):
     assert main(["refine", str(file), "-o", str(tmp_path / "a.npz"), "--progress", "none"]) == 0
     scores = []
