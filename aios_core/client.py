@@ -163,6 +163,8 @@ def progress_text(event: dict) -> str:
     if "fps" not in event:
         return event["stage"]
     left = f", {event['eta']:.0f} s left" if event.get("eta") is not None else ""
+    if event["stage"] == "fit":
+        return f"Fitting people to the picture, {event['done']}/{event['total']} frames{left}"
     frames = f"{event['done']}/{event.get('total') or '?'} frames, {event['fps']:.1f} a second"
     return f"{frames}{left}, {event['people']} people"
 

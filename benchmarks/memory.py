@@ -23,7 +23,7 @@ torch.set_num_threads(int(sys.argv[2]))
 begun = time.perf_counter()
 looked = []
 config = CaptureConfig(threshold=0.1, max_people=3, scale=0.5)
-mocap = aios_core.estimate(sys.argv[1], config, on_progress=lambda _: looked.append(time.perf_counter()))
+mocap = aios_core.estimate(sys.argv[1], config, on_frame=lambda *_: looked.append(time.perf_counter()))
 behind = time.perf_counter() - looked[-1]
 aios_core.save(mocap, sys.argv[1] + ".npz")
 print(json.dumps({

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from aios_core.pipeline.capture import Progress
+    from aios_core.pipeline.progress import Progress
 
 
 class BarReporter:

@@ -97,6 +97,7 @@ def refine_config(options: argparse.Namespace):
 def refine_mocap(options: argparse.Namespace) -> None:
     """Clean a saved Mocap's motion again."""
     from aios_core import mocap
+    from aios_core.pipeline.progress import fit_progress
 
     reporter = REPORTERS[options.progress]()
     options.report_error = reporter.error
@@ -106,7 +107,8 @@ def refine_mocap(options: argparse.Namespace) -> None:
         raise AiosError(f"{options.mocap} holds no measurements to refine.")
     shapes = _shapes(options.shape, {track.id for track in found.tracks})
     found = _turned(replace(found, camera=_camera(found, options)), options.turn)
-    mocap.save(_refined(found, options, config, reporter.warning, shapes), output)
+    fitting = fit_progress(reporter.progress, len(found.tracks))
+    mocap.save(_refined(found, options, config, reporter.warning, shapes, fitting), output)
     reporter.done(str(output), len(found.tracks))
 
 
@@ -194,7 +196,7 @@ def _turned(found: Mocap, given: list[str]) -> Mocap:
     return found
 
 
-def _refined(found, options: argparse.Namespace, config, on_warning, shapes=None):
+def _refined(found, options: argparse.Namespace, config, on_warning, shapes=None, on_progress=lambda _done, _all: None):
     from aios_core.body.files import load_body, open_body
     from aios_core.camera_path import load_camera_path, with_camera_path
     from aios_core.pipeline.refine import refine
@@ -202,7 +204,7 @@ def _refined(found, options: argparse.Namespace, config, on_warning, shapes=None
     body = load_body(options.body) if options.body else open_body()
     if options.camera_path:
         found = with_camera_path(found, load_camera_path(options.camera_path))
-    return refine(found, body, config, on_warning, shapes)
+    return refine(found, body, config, on_warning, shapes, on_progress)
 
 
 def _described(track) -> str:

@@ -28,24 +28,12 @@ from aios_core.model.checkpoint import config_from_json, config_to_json, weights
 from aios_core.pipeline.detections import DetectionRun, FrameDetections, open_run
 from aios_core.pipeline.network import Looking, Network, NetworkFacts, load_network, people_in, start_looking
 from aios_core.pipeline.people import FramePeople
+from aios_core.pipeline.progress import Progress, fit_progress, progress_of
 
 Item = TypeVar("Item")
 
 WEAK_SHARE = 0.5
 """In videos, detections down to this share of the threshold continue people who were seen before."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a capture has come."""
-
-    stage: str
-    done: int
-    total: int | None
-    people: int
-    """In the frame looked at last."""
-    frames_per_second: float
-    seconds_left: float | None
 
 
 def _ignore(_: object) -> None:
@@ -99,7 +87,8 @@ def estimate(
             mocap = with_camera_path(mocap, camera_path)
         elif mocap.tracks:
             mocap = with_estimated_focal(mocap, body, on_warning)
-        mocap = refine(mocap, body, config.refine, on_warning)
+        fitting = fit_progress(on_progress, len(mocap.tracks))
+        mocap = refine(mocap, body, config.refine, on_warning, on_progress=fitting)
         if run.finished() is not None and not storage.keep:
             run.remove()
     return mocap
@@ -142,7 +131,7 @@ def look(
             sure = people.select(np.flatnonzero(people.scores >= network.threshold))
             if on_frame is not None:
                 on_frame(frame, sure)
-            on_progress(_progress(done, earlier, total, len(sure), time.monotonic() - begun))
+            on_progress(progress_of("capture", done - earlier, done, total, len(sure), begun))
             if is_stopping is not None and is_stopping() and done != total:
                 on_warning(f"Stopped after {done} frames; the same capture started again goes on from there.")
                 return NetworkFacts(network.threshold, network.config)
@@ -204,9 +193,3 @@ def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
         after = next(items, None)
         yield item
         item = after
-
-
-def _progress(done: int, earlier: int, total: int | None, people: int, seconds: float) -> Progress:
-    rate = (done - earlier) / max(seconds, 1e-9)
-    left = None if total is None else max(total - done, 0) / max(rate, 1e-9)
-    return Progress("capture", done, total, people, rate, left)

@@ -10,6 +10,7 @@ import pytest
 
 from aios_core import mocap as m
 from aios_core.cli import main
+from aios_core.client import progress_text
 from aios_core.errors import AiosError
 from aios_core.tracks import delete_track, merge_tracks, rename_track, split_track
 from tests.core.test_mocap import assert_same
@@ -112,6 +113,16 @@ def test_refining_again_with_other_settings_needs_no_network(file, tmp_path, cap
     assert main(["refine", str(file), "--smooth", "-1"]) == 2
     assert main(["refine", str(file.with_name("truth.npz"))]) == 2
     assert "no measurements" in capsys.readouterr().err
+
+
+def test_refining_tells_how_far_the_fit_is(file, tmp_path, capsys):
+    assert main(["refine", str(file), "-o", str(tmp_path / "a.npz"), "--progress", "json"]) == 0
+    *fitting, done = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    frames = sum(len(track) for track in m.load(file).tracks)
+    assert all(event["stage"] == "fit" and event["total"] == frames for event in fitting)
+    assert [event["done"] for event in fitting] == sorted(event["done"] for event in fitting)
+    assert fitting[0]["done"] == 0 and fitting[-1]["done"] == frames and done["event"] == "done"
+    assert f"{frames}/{frames} frames" in progress_text(fitting[-1])
 
 
 def test_people_are_fitted_to_the_picture_unless_that_or_all_smoothing_is_off(file, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -62,10 +63,12 @@ def refine(
     config: RefineConfig,
     on_warning: Callable[[str], None] = lambda _: None,
     shapes: Mapping[int, np.ndarray] | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Mocap:
     """The Mocap with clean motion made from what was measured of every track; tracks without measurements stay.
 
-    shapes: betas (10,) of tracks whose shape is known, by their number; people are placed anew for them.
+    shapes: betas (10,) of tracks whose shape is known, by their number; people are placed anew for them. on_progress:
+    how many frames of all tracks are fitted to the picture, which takes longest, and how many there are.
     """
     figures, warnings, shapes = [], [], shapes or {}
     size = (mocap.width, mocap.height)
@@ -88,7 +91,7 @@ def refine(
     if config.fit_picture:
         # The fit weighs contacts softly, by itself; they are told from legs that nothing has moved yet.
         figures = [replace(f, track=stand(f, camera_to_world, mocap.timestamps, False)) for f in figures]
-        figures = [fit_figure(f, mocap.camera, size, camera_to_world, mocap.timestamps) for f in figures]
+        figures = _fitted(figures, mocap, camera_to_world, on_progress)
         figures, camera_to_world = _grounded(figures, body, mocap, config)
     farthest = FITTED_DRAG if config.fit_picture else np.inf
     figures = [
@@ -96,6 +99,25 @@ def refine(
     ]
     tracks = [replace(f.track, measured=track.measured) for f, track in zip(figures, mocap.tracks, strict=True)]
     return replace(mocap, tracks=tuple(tracks), camera_to_world=camera_to_world)
+
+
+def _fitted(
+    figures: list[Figure], mocap: Mocap, camera_to_world: np.ndarray, on_progress: Callable[[int, int], None]
+) -> list[Figure]:
+    """The figures fitted to the picture, one after the other."""
+    fitted, size = [], (mocap.width, mocap.height)
+    before, total = 0, sum(len(figure.track) for figure in figures)
+    on_progress(0, total)
+    for figure in figures:
+        tell = partial(_told, on_progress, before, total)
+        fitted.append(fit_figure(figure, mocap.camera, size, camera_to_world, mocap.timestamps, on_progress=tell))
+        before += len(figure.track)
+        on_progress(before, total)
+    return fitted
+
+
+def _told(on_progress: Callable[[int, int], None], before: int, total: int, frames: int) -> None:
+    on_progress(before + frames, total)
 
 
 def _grounded(

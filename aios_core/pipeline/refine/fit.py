@@ -11,6 +11,7 @@ The objective is robust least squares in local rotation increments, solved by Ga
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,11 +110,13 @@ def fit_to_picture(
     contacts: np.ndarray,
     camera_to_world: np.ndarray,
     config: FitConfig | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> FittedMotion:
     """The motion near the start whose projection lies on the seen points.
 
     contacts: (N, 4) bool, left heel, left toe, right heel, right toe stand on the ground; camera_to_world: (1 or N, 4,
-    4) rigid. A motion of which nothing is seen comes back as it was.
+    4) rigid; on_progress gets the number of frames that are done. A motion of which nothing is seen comes back as it
+    was.
     """
     problem = _problem(body, start, seen, camera, contacts, camera_to_world, config or FitConfig())
     before = _reprojection_px(problem, Placed(problem.rotmats, problem.pelvis))
@@ -124,7 +127,11 @@ def fit_to_picture(
         betas = fit_shape(problem, body, start.betas.astype(np.float64), start.pose)
         problem = replace(problem, figure=figure_points(body, betas, start.pose))
     pieces = windows(start.times, problem.config.window_seconds, problem.config.overlap_seconds)
-    fitted = joined([_optimised(part(problem, piece)) for piece in pieces], pieces, start.times)
+    motions = []
+    for piece in pieces:
+        motions.append(_optimised(part(problem, piece)))
+        on_progress(piece.stop)
+    fitted = joined(motions, pieces, start.times)
     pose = start.pose.astype(np.float64)
     pose[:, TURNING] = rotmat_to_axis_angle(fitted.rotmats[:, TURNING])
     transl = fitted.pelvis - problem.figure.rest[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -21,10 +22,12 @@ def fit_figure(
     camera_to_world: np.ndarray,
     times: np.ndarray,
     config: FitConfig | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Figure:
     """The figure whose joints lie on its measured 2-d joints as well as its motion allows.
 
-    size: (width, height) pixels; camera_to_world: (1 or T, 4, 4); times: (T,) seconds. The track's contacts are used.
+    size: (width, height) pixels; camera_to_world: (1 or T, 4, 4); times: (T,) seconds; on_progress gets the number of
+    the track's frames that are done. The track's contacts are used.
     The shape changes only where it is the body's own and not known. A track without measurements comes back as it
     was.
     """
@@ -39,7 +42,8 @@ def fit_figure(
     pose = full_pose(track.global_orient, track.body_pose, *hands)
     start = Motion(figure.betas, pose, track.transl, times[track.frames])
     cameras = camera_to_world if len(camera_to_world) == 1 else camera_to_world[track.frames]
-    fitted = fit_to_picture(figure.body, start, seen_points(figure, size), camera, track.contacts, cameras, config)
+    seen = seen_points(figure, size)
+    fitted = fit_to_picture(figure.body, start, seen, camera, track.contacts, cameras, config, on_progress)
     changed = replace(
         track,
         global_orient=fitted.pose[:, 0],
