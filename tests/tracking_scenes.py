@@ -40,7 +40,7 @@ COMMON_TOKEN, OWN_TOKEN = 0.062**0.5, 0.537**0.5
 to whom the layer was not fitted."""
 TOKEN_ERROR_DECAY, OWN_TOKEN_DECAY = 0.3, 1.1
 """The variance of a token's errors and of a person's own part falls as the direction's number to these powers: as if
-there were 15 directions of errors, and 7 of people, as it says too."""
+there were 15 directions of errors, and 6 of people, about as it says too."""
 
 
 @dataclass(frozen=True)
