@@ -21,8 +21,7 @@ from aios_core.geometry.rotations import (
     rotmat_to_axis_angle,
 )
 from aios_core.mocap import IMPUTED, INTERPOLATED, MEASURED, Mocap
-from aios_core.pipeline import refine as refining
-from aios_core.pipeline.refine import FITTED_DRAG, motion, raw_track, refine
+from aios_core.pipeline.refine import motion, raw_track, refine
 from aios_core.pipeline.refine.contacts import detect_contacts
 from aios_core.pipeline.refine.ground import camera_pose, estimate_ground, up_in_camera
 from aios_core.pipeline.refine.motion import keys_of
@@ -406,24 +405,6 @@ def test_acceleration_errors_of_fitted_people_fall_by_more_than_80_percent(clean
     truth, raw, _ = cleaned
     for before, after in zip(scores(truth, raw, body), scores(truth, fitted, body), strict=True):
         assert after.acceleration_m_s2 < 0.2 * before.acceleration_m_s2
-
-
-def test_soles_of_fitted_people_that_glide_far_are_let_go(measured, fitted, body, monkeypatch):
-    """Planted soles lie about no farther from where free ones are than may be dragged, the person's shift aside."""
-    monkeypatch.setattr(refining, "FITTED_DRAG", np.inf)
-    clingy, free = (refine(measured[1], body, RefineConfig(lock_feet=lock)) for lock in (True, False))
-    assert _farthest_dragged(fitted, free, body) < 1.3 * FITTED_DRAG
-    assert _farthest_dragged(clingy, free, body) > 1.5 * FITTED_DRAG
-
-
-def _farthest_dragged(locked: Mocap, free: Mocap, body) -> float:
-    """Metres along the ground."""
-    world, farthest = free.camera_to_world[0, :3, :3], 0.0
-    for loose, track in zip(free.tracks, locked.tracks, strict=True):
-        soles = soles_in_world(locked, track, body) - soles_in_world(free, loose, body)
-        dragged = soles - ((track.transl - loose.transl) @ world.T)[:, None]
-        farthest = max(farthest, float(np.linalg.norm(dragged[track.contacts][:, :2], axis=-1).max()))
-    return farthest
 
 
 def test_a_fit_without_2d_joints_inside_the_picture_changes_no_pose(measured, body):

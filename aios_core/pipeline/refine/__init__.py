@@ -19,10 +19,6 @@ from aios_core.pipeline.refine.motion import clean
 from aios_core.pipeline.refine.size import resized
 from aios_core.pipeline.refine.space import Figure, ground_of, settled, stand
 
-FITTED_DRAG = 0.1
-"""Metres: how far the soles of people who were fitted to the picture, whose errors are small, may be dragged to where
-they rest."""
-
 
 def raw_track(number: int, measured: Measured, name: str | None = None) -> Track:
     """A track that repeats what was measured, with one shape and nobody placed yet."""
@@ -93,10 +89,7 @@ def refine(
         figures = [replace(f, track=stand(f, camera_to_world, mocap.timestamps, False)) for f in figures]
         figures = _fitted(figures, mocap, camera_to_world, on_progress)
         figures, camera_to_world = _grounded(figures, body, mocap, config)
-    farthest = FITTED_DRAG if config.fit_picture else np.inf
-    figures = [
-        replace(f, track=stand(f, camera_to_world, mocap.timestamps, config.lock_feet, farthest)) for f in figures
-    ]
+    figures = [replace(f, track=stand(f, camera_to_world, mocap.timestamps, config.lock_feet)) for f in figures]
     tracks = [replace(f.track, measured=track.measured) for f, track in zip(figures, mocap.tracks, strict=True)]
     return replace(mocap, tracks=tuple(tracks), camera_to_world=camera_to_world)
 

@@ -52,8 +52,6 @@ class LockedMotion:
     """(N, 55, 3) axis-angle"""
     transl: np.ndarray
     """(N, 3) metres"""
-    contacts: np.ndarray
-    """(N, 4) bool: the soles that rest."""
 
 
 def lock_feet(
@@ -64,26 +62,19 @@ def lock_feet(
     contacts: np.ndarray,
     eyes: np.ndarray,
     times: np.ndarray,
-    farthest: float = np.inf,
 ) -> LockedMotion:
     """The motion with its planted soles at rest on the ground.
 
     pose: (N, 55, 3) axis-angle and transl: (N, 3), both in the upright world (z up, ground at z = 0); contacts: (N, 4)
-    bool; eyes: (N, 3) the camera's place, along whose line of sight people may be moved most; times: (N,) seconds;
-    farthest: metres: soles that would have to go farther along the ground glide, and are let go.
+    bool; eyes: (N, 3) the camera's place, along whose line of sight people may be moved most; times: (N,) seconds.
     """
     if not contacts.any() or len(times) < 3:
-        return LockedMotion(pose, transl, contacts)
+        return LockedMotion(pose, transl)
     rest, soles = rest_joints(body, betas).astype(np.float64), sole_points(body, betas)
     transforms = body_transforms(body, betas, pose, transl)
     points = posed_soles(transforms, soles, rest)
     length = float(np.linalg.norm(soles[1] - soles[0]))
-    sight = transforms[:, 0, :3, 3] - eyes
-    shift, anchors = shift_person(points, contacts, sight, times, length)
-    near = np.linalg.norm((points + shift[:, None] - anchors)[..., :2], axis=-1) <= farthest
-    if (contacts & ~near).any():
-        contacts = contacts & near
-        shift, anchors = shift_person(points, contacts, sight, times, length)
+    shift, anchors = shift_person(points, contacts, transforms[:, 0, :3, 3] - eyes, times, length)
     transforms[..., :3, 3] += shift[:, None]
     targets = foot_targets(points + shift[:, None], contacts, anchors, times)
     rotmats = axis_angle_to_rotmat(pose[:, :22].astype(np.float64))
@@ -93,7 +84,7 @@ def lock_feet(
     answer = pose.astype(np.float64).copy()
     legs = [1, 2, 4, 5, 7, 8]
     answer[:, legs] = rotmat_to_axis_angle(rotmats[:, legs])
-    return LockedMotion(answer, transl + shift, contacts)
+    return LockedMotion(answer, transl + shift)
 
 
 def shift_person(

@@ -87,12 +87,10 @@ def standing_soles(track: Track, soles: np.ndarray, eyes: np.ndarray, times: np.
     return answer
 
 
-def stand(
-    figure: Figure, camera_to_world: np.ndarray, times: np.ndarray, lock: bool, farthest: float = np.inf
-) -> Track:
+def stand(figure: Figure, camera_to_world: np.ndarray, times: np.ndarray, lock: bool) -> Track:
     """The figure's track with its contacts and, if asked for, with planted feet that rest on the ground.
 
-    camera_to_world: (1 or T, 4, 4); times: (T,) seconds; farthest: metres, see `lock_feet`.
+    camera_to_world: (1 or T, 4, 4); times: (T,) seconds.
     """
     track, body, betas = figure.track, figure.body, figure.betas
     cameras = camera_to_world if len(camera_to_world) == 1 else camera_to_world[track.frames]
@@ -109,8 +107,8 @@ def stand(
         return replace(track, contacts=standing)
     for keys in stretches_of(track, times):
         seconds = times[track.frames[keys]]
-        locked = lock_feet(body, betas, pose[keys], transl[keys], standing[keys], eyes[keys], seconds, farthest)
-        pose[keys], transl[keys], standing[keys] = locked.pose, locked.transl, locked.contacts
+        locked = lock_feet(body, betas, pose[keys], transl[keys], standing[keys], eyes[keys], seconds)
+        pose[keys], transl[keys] = locked.pose, locked.transl
     back = np.swapaxes(turn, 1, 2)
     return replace(
         track,
