@@ -42,9 +42,7 @@ CAPTURE_VALUES = (
     "weights", "body", "device", "scale", "threshold", "max-people", "fov", "focal", "start", "stop", "step", "fps",
     "smooth", "longest-gap", "camera-path", "precision",
 )  # fmt: skip
-CAPTURE_FLAGS = (
-    "fresh", "fast", "thorough", "keep-detections", "keep-outliers", "no-fit", "no-foot-lock", "level-camera",
-)  # fmt: skip
+CAPTURE_FLAGS = ("fresh", "fast", "thorough", "keep-detections", "keep-outliers", "fit", "no-foot-lock", "level-camera")
 """Options of a capture that are handed on to the runtime, which knows what they mean."""
 TELL_SECONDS = 5.0
 """Between two lines about how far a capture is."""

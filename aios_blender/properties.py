@@ -63,8 +63,7 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
         name="Max People", description="At most so many people in a frame; 0 keeps everybody", default=0, min=0, max=100
     )
     smoothing: bpy.props.FloatProperty(
-        name="Smoothing",
-        description="1 is usual; 0 leaves every key as the network saw it, without fit; 2 smooths twice as slow",
+        name="Smoothing", description="1 is usual; 0 leaves every key as the network saw it; 2 smooths twice as slow",
         default=1.0, min=0.0, max=5.0,
     )  # fmt: skip
     lock_feet: bpy.props.BoolProperty(
@@ -74,7 +73,8 @@ class AIOS_CaptureSettings(bpy.types.PropertyGroup):
         name="Level Camera", description="The camera was held level: do not look for its tilt in the footage"
     )
     fit_picture: bpy.props.BoolProperty(
-        name="Fit to Picture", description="Bring the bodies' joints onto the joints seen in the picture", default=True
+        name="Fit to Picture",
+        description="Bring the bodies' joints onto the joints seen in the picture: some seconds a person",
     )
     with_mesh: bpy.props.BoolProperty(name="Skinned Meshes", description="Build a mesh for everybody", default=True)
     with_correctives: bpy.props.BoolProperty(

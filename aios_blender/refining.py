@@ -159,7 +159,7 @@ def refine_options(settings: Any) -> list[str]:
     options = ["--smooth", f"{settings.smoothing:.3f}"]
     options += [] if settings.lock_feet else ["--no-foot-lock"]
     options += ["--level-camera"] if settings.level_camera else []
-    options += [] if settings.fit_picture else ["--no-fit"]
+    options += ["--fit"] if settings.fit_picture else []
     return options
 
 

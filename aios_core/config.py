@@ -138,8 +138,8 @@ class RefineConfig:
     """The camera was held level: only its height comes from where people stand, not its roll and pitch."""
     lock_feet: bool = True
     """Planted feet rest on the ground."""
-    fit_picture: bool = True
-    """The bodies' joints are brought onto the network's 2-d joints."""
+    fit_picture: bool = False
+    """The bodies' joints are brought onto the network's 2-d joints: some seconds of optimisation a person."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def one_euro(min_cutoff: float, beta: float) -> Filter:
 
 OFF = RefineConfig(
     body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
-    lock_feet=False, order_depths=False, sizes_from_ground=False, fit_picture=False,
+    lock_feet=False, order_depths=False, sizes_from_ground=False,
 )  # fmt: skip
 """What was measured, as it is."""
 FILTERS: dict[str, Filter] = {
@@ -161,9 +161,9 @@ def print_whole_line() -> None:
     print("\nrefining as a whole\n" + " " * 24 + "".join(f"{column:>19s}" for column in columns))
     for title, config in (
         ("as measured", OFF),
-        ("feet free", RefineConfig(fit_picture=False, lock_feet=False)),
-        ("feet locked", RefineConfig(fit_picture=False)),
-        ("fitted to the picture", RefineConfig()),
+        ("feet free", RefineConfig(lock_feet=False)),
+        ("feet locked", RefineConfig()),
+        ("fitted to the picture", RefineConfig(fit_picture=True)),
     ):
         scores, spent = [], 0.0
         for seed in SEEDS:

@@ -28,8 +28,8 @@ from benchmarks.motion import FILTERS, OFF, compare, filtered_joints
 OTHERS = {name: run for name, run in FILTERS.items() if not name.startswith("ours")}
 CONFIGS = {
     "as measured, none turned": OFF,
-    "ours, not fitted": RefineConfig(fit_picture=False),
     "ours": RefineConfig(),
+    "ours, fitted": RefineConfig(fit_picture=True),
 }
 
 

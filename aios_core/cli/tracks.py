@@ -62,10 +62,10 @@ def _verb(verbs: argparse._SubParsersAction, name: str, help_text: str) -> argpa
 def add_refine_options(parser: argparse.ArgumentParser) -> None:
     """Options that make a RefineConfig (see `refine_config`)."""
     parser.add_argument("--smooth", type=float, default=1.0, metavar="FACTOR",
-                        help="strength of smoothing: 1 is usual, 2 twice as slow, 0 off, without fit")  # fmt: skip
+                        help="strength of smoothing: 1 is usual, 2 twice as slow, 0 off")  # fmt: skip
     parser.add_argument("--longest-gap", type=float, metavar="SECONDS", help="close gaps up to so long (default: 0.5)")
     parser.add_argument("--keep-outliers", action="store_true", help="do not replace impossible measurements")
-    parser.add_argument("--no-fit", action="store_true", help="do not fit the bodies' joints to the network's 2-d ones")
+    parser.add_argument("--fit", action="store_true", help="bring the bodies' joints onto the network's 2-d joints")
     parser.add_argument("--no-foot-lock", action="store_true", help="let planted feet slide")
     parser.add_argument("--level-camera", action="store_true", help="the camera was held level; find its height alone")
     parser.add_argument("--camera-path", help="file with the moving camera's matrices (see aios_core/camera_path.py)")
@@ -89,7 +89,7 @@ def refine_config(options: argparse.Namespace):
         longest_gap_seconds=usual.longest_gap_seconds if options.longest_gap is None else options.longest_gap,
         replace_outliers=not options.keep_outliers,
         lock_feet=not options.no_foot_lock,
-        fit_picture=options.smooth > 0 and not options.no_fit,
+        fit_picture=options.fit,
         level_camera=options.level_camera,
     )
 

@@ -42,7 +42,7 @@ LONGEST_SECONDS = 20.0
 MOST_WAYS = 40
 LOG_FOCALS = np.linspace(-1, 1, 41)
 GAINS = np.linspace(0.7, 1.5, 9)
-PLACED = RefineConfig(body_seconds=0.4, depth_seconds=1.0, fit_picture=False)
+PLACED = RefineConfig(body_seconds=0.4, depth_seconds=1.0)
 
 
 @dataclass(frozen=True)

@@ -145,8 +145,8 @@ def test_a_run_knows_the_captures_options_and_hands_them_on():
     theirs = {o for action in _options_of(parser(), "run") for o in action.option_strings}
     assert theirs - ours == {"--preview", "--blender", "--thumbnail", "--progress"}
     assert ours - theirs == {"--python"}
-    options = command_line._parser().parse_args(["run", "a.mp4", "-o", "a.blend", "--max-people", "2", "--no-fit"])
-    assert command_line.capture_options(options) == ["--max-people=2", "--no-fit"]
+    options = command_line._parser().parse_args(["run", "a.mp4", "-o", "a.blend", "--max-people", "2", "--fit"])
+    assert command_line.capture_options(options) == ["--max-people=2", "--fit"]
 
 
 def _options_of(parser, verb):

@@ -42,7 +42,7 @@ def compiled(settings: dict) -> list[dict]:
 
 
 def test_the_job_type_makes_a_task_a_clip_that_the_command_line_understands():
-    job = job_of(["/clips/a b.mp4", "/clips/c.mp4"], "/out", "/runtime/python", ["--threshold", "0.4", "--no-fit"], "x")
+    job = job_of(["/clips/a b.mp4", "/clips/c.mp4"], "/out", "/runtime/python", ["--threshold", "0.4", "--fit"], "x")
     tasks = compiled(job["settings"])
     assert [task["name"] for task in tasks] == ["capture a b.mp4", "capture c.mp4"]
     for i, task in enumerate(tasks):
@@ -52,7 +52,7 @@ def test_the_job_type_makes_a_task_a_clip_that_the_command_line_understands():
         assert arguments[:2] == ["-m", "aios_core"]
         options = parser().parse_args(arguments[2:])
         assert options.footage == ["/clips/a b.mp4", "/clips/c.mp4"] and options.output == "/out"
-        assert options.shard == f"{i + 1}/2" and options.no_fit and options.no_blend and options.threshold == 0.4
+        assert options.shard == f"{i + 1}/2" and options.fit and options.no_blend and options.threshold == 0.4
 
 
 def test_a_job_without_clips_is_refused():

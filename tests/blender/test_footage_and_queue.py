@@ -103,9 +103,9 @@ def test_the_options_are_ones_that_the_command_line_knows(scene, command):
 
     settings = scene.aios
     settings.footage, settings.use_range, settings.max_people = str(VIDEO), True, 3
-    settings.fit_picture, settings.level_camera, settings.lock_feet = False, True, False
+    settings.fit_picture, settings.level_camera, settings.lock_feet = True, True, False
     options = parser().parse_args(command()[3:])
-    assert options.no_fit and options.level_camera and options.no_foot_lock and options.max_people == 3
+    assert options.fit and options.level_camera and options.no_foot_lock and options.max_people == 3
     assert not options.fast
     assert options.threshold is None, "the weights state theirs"
     settings.quality, settings.threshold = "fast", 0.25

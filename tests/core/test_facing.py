@@ -46,7 +46,7 @@ def test_a_person_seen_from_the_wrong_side_for_a_second_moves_as_if_seen_rightly
     truth, right = seen(name, fps)
     rows = np.arange(fps // 2, fps // 2 + fps)
     wrong = wrong_way_round(right, rows)
-    found, usual = (refine(mocap, the_body(), RefineConfig(fit_picture=False)) for mocap in (wrong, right))
+    found, usual = (refine(mocap, the_body(), RefineConfig()) for mocap in (wrong, right))
     after, before = (motion_scores(truth, truth.tracks[0], m, m.tracks[0], the_body()) for m in (found, usual))
     assert after.root_mpjpe_mm < before.root_mpjpe_mm + 3
     assert after.reprojection_px < before.reprojection_px + 1
@@ -77,7 +77,7 @@ def test_sides_confused_in_the_picture_alone_are_seen_where_both_figures_are_ali
 def test_the_fit_to_the_picture_goes_by_the_sides_as_they_are_understood():
     truth, right = seen("boxer")
     wrong = wrong_way_round(right, np.arange(30, 75))
-    found, usual = (refine(mocap, the_body(), RefineConfig()) for mocap in (wrong, right))
+    found, usual = (refine(mocap, the_body(), RefineConfig(fit_picture=True)) for mocap in (wrong, right))
     after, before = (motion_scores(truth, truth.tracks[0], m, m.tracks[0], the_body()) for m in (found, usual))
     assert after.root_mpjpe_mm < before.root_mpjpe_mm + 3
 

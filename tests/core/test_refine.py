@@ -35,10 +35,8 @@ from tests.noisy_mocaps import NetworkNoise, drift, observe, scene
 
 RAW = RefineConfig(
     body_seconds=0, hands_seconds=0, face_seconds=0, place_seconds=0, depth_seconds=0, replace_outliers=False,
-    lock_feet=False, fit_picture=False,
+    lock_feet=False,
 )  # fmt: skip
-UNFITTED = RefineConfig(fit_picture=False)
-"""What smoothing, ground and feet do by themselves."""
 KEYPOINTS = ("keypoints_px", "left_hand_keypoints_px", "right_hand_keypoints_px")
 
 
@@ -75,7 +73,7 @@ def measured():
 @pytest.fixture(scope="module")
 def cleaned(measured, body):
     truth, seen = measured
-    return truth, refine(seen, body, RAW), refine(seen, body, UNFITTED)
+    return truth, refine(seen, body, RAW), refine(seen, body, RefineConfig())
 
 
 def test_acceleration_errors_fall_by_more_than_80_percent_and_joints_get_better(cleaned, body):
@@ -112,7 +110,7 @@ def test_punches_and_steps_keep_95_percent_of_their_height(body):
     truth = three_people()
     reached = excursion = 0.0
     for seed in range(3):
-        found = refine(observe(truth, NetworkNoise(drift=0), seed), body, RefineConfig(lock_feet=False))
+        found = refine(observe(truth, NetworkNoise(drift=0), seed), body, replace(RefineConfig(), lock_feet=False))
         for real, track in zip(truth.tracks, found.tracks, strict=True):
             a, b = joints_of(truth, real, body), joints_of(found, track, body)
             a, b = a - a[:, :1], b - b[:, :1]
@@ -144,9 +142,9 @@ def slowly_wrong(monkeypatch):
 
 def test_errors_that_last_are_smoothed_away_though_they_hardly_jitter(slowly_wrong, body, monkeypatch):
     truth, seen = slowly_wrong
-    ours = scores(truth, refine(seen, body, UNFITTED), body)
+    ours = scores(truth, refine(seen, body, RefineConfig()), body)
     monkeypatch.setattr(motion, "slow_errors_of", lambda measured, times: SLOW_ERRORS)
-    by_jitter_alone = scores(truth, refine(seen, body, UNFITTED), body)
+    by_jitter_alone = scores(truth, refine(seen, body, RefineConfig()), body)
     for after, before in zip(ours, by_jitter_alone, strict=True):
         assert after.acceleration_m_s2 < 0.7 * before.acceleration_m_s2
         assert after.root_mpjpe_mm < before.root_mpjpe_mm
@@ -204,7 +202,7 @@ def test_a_talking_face_and_a_closing_fist_keep_their_size_and_lose_their_noise(
 
 def test_people_turned_about_and_swapped_limbs_are_replaced_and_marked(body):
     truth = three_people()
-    calm, wild = (refine(observe(truth, NetworkNoise(flips=f, swaps=f), 2), body, UNFITTED) for f in (0.0, 0.05))
+    calm, wild = (refine(observe(truth, NetworkNoise(flips=f, swaps=f), 2), body, RefineConfig()) for f in (0.0, 0.05))
     for before, after, track in zip(scores(truth, calm, body), scores(truth, wild, body), wild.tracks, strict=True):
         assert after.root_mpjpe_mm < before.root_mpjpe_mm + 8
         assert (track.key_kinds == IMPUTED).any()
@@ -306,7 +304,8 @@ def test_curves_that_are_smoothed_together_know_nothing_of_each_other():
 def test_twice_the_frame_rate_is_the_same_motion_in_seconds(body):
     noise = NetworkNoise(jitter=0.2, drift=0, flips=0, swaps=0, depth=0.002, place=0.002, shape=0)
     slow, fast = (
-        refine(observe(three_people(Fraction(fps)), noise, 3), body, RefineConfig(lock_feet=False)) for fps in (30, 60)
+        refine(observe(three_people(Fraction(fps)), noise, 3), body, replace(RefineConfig(), lock_feet=False))
+        for fps in (30, 60)
     )
     for a, b in zip(slow.tracks, fast.tracks, strict=True):
         common = b.frames % 2 == 0
@@ -353,8 +352,8 @@ def test_planted_feet_rest_where_the_truth_says_they_stand(body):
     truth, before, after = three_people(), [], []
     for seed in (1, 2, 3):
         seen = observe(truth, NetworkNoise(), seed)
-        before += scores(truth, refine(seen, body, replace(UNFITTED, lock_feet=False)), body)
-        clean = refine(seen, body, UNFITTED)
+        before += scores(truth, refine(seen, body, RefineConfig(lock_feet=False)), body)
+        clean = refine(seen, body, RefineConfig())
         after += scores(truth, clean, body)
     assert np.mean([s.sliding_mm for s in after]) < 5 < 0.2 * np.mean([s.sliding_mm for s in before])
     for names, allowed in (("root_mpjpe_mm", 2), ("mpjpe_mm", 5)):
@@ -369,7 +368,7 @@ def test_feet_do_not_pop_when_contacts_begin_and_end(cleaned, measured, body):
     from aios_core.evaluation.motion import joints_of
 
     truth, _, clean = cleaned
-    free = refine(measured[1], body, replace(UNFITTED, lock_feet=False))
+    free = refine(measured[1], body, replace(RefineConfig(), lock_feet=False))
     for loose, locked, real in zip(free.tracks, clean.tracks, truth.tracks, strict=True):
         changes = np.flatnonzero(np.diff(locked.contacts.astype(int), axis=0).any(1))
         if not len(changes):
@@ -384,7 +383,7 @@ def test_feet_do_not_pop_when_contacts_begin_and_end(cleaned, measured, body):
 
 @pytest.fixture(scope="module")
 def fitted(measured, body):
-    return refine(measured[1], body, RefineConfig())
+    return refine(measured[1], body, RefineConfig(fit_picture=True))
 
 
 def test_fitting_to_the_picture_lowers_reprojection_error_and_3d_error(cleaned, fitted, body):
@@ -411,7 +410,7 @@ def test_a_fit_without_2d_joints_inside_the_picture_changes_no_pose(measured, bo
     _, seen = measured
     outside = {name: np.full_like(getattr(seen.tracks[0].measured, name), -50) for name in KEYPOINTS}
     blind = replace(seen.tracks[0], measured=replace(seen.tracks[0].measured, **outside))
-    config = replace(UNFITTED, lock_feet=False)
+    config = RefineConfig(lock_feet=False)
     plain = refine(replace(seen, tracks=(blind,)), body, config)
     fitted = refine(replace(seen, tracks=(blind,)), body, replace(config, fit_picture=True))
     assert np.array_equal(plain.tracks[0].body_pose, fitted.tracks[0].body_pose)
@@ -420,7 +419,7 @@ def test_a_fit_without_2d_joints_inside_the_picture_changes_no_pose(measured, bo
 @pytest.mark.parametrize("pitch", [0.0, 0.12, 0.3])
 def test_the_ground_is_found_from_everybodys_feet(body, pitch):
     truth = three_people(pitch=pitch)
-    found = refine(observe(truth, NetworkNoise(), 4), body, UNFITTED).camera_to_world[0]
+    found = refine(observe(truth, NetworkNoise(), 4), body, RefineConfig()).camera_to_world[0]
     tilt = np.degrees(np.arccos(found[2, :3] @ truth.camera_to_world[0, 2, :3]))
     assert tilt < 2.5
     assert found[2, 3] == pytest.approx(1.6, abs=0.2)
