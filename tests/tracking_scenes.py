@@ -33,6 +33,8 @@ class Error:
 SLOW_SECONDS = 0.3
 SHAPE_SPREAD = np.array([0.076, 0.023, 0.005, 0.017, 0.003, 0.015, 0.001, 0.005, 0.01, 0.006])
 """How much the shapes differ that the network sees in different people: hardly."""
+BIRTH_SCORE = 0.57
+"""The shipped weights' threshold."""
 COLOUR_SPREAD = np.array([17.0, 6.0, 12.0])
 """How much the colours of people's clothes differ in L, a and b (500 held-out renders of 60 people)."""
 COMMON_TOKEN, OWN_TOKEN = 0.062**0.5, 0.537**0.5
@@ -225,7 +227,7 @@ def crowd(people: int = 10, fps: float = 30.0, seconds: float = 10.0, seed: int 
 
 
 def detect(
-    scene: Scene, noise: DetectorNoise | None = None, seed: int = 0, threshold: float = 0.57
+    scene: Scene, noise: DetectorNoise | None = None, seed: int = 0, threshold: float = BIRTH_SCORE
 ) -> list[tuple[FramePeople, np.ndarray]]:
     """For every frame the detections in random order and (P,) whose they are (-1: nobody's)."""
     noise = noise or DetectorNoise()

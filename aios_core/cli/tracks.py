@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aios_core.cli.progress import REPORTERS, BarReporter
+from aios_core.cli.progress import REPORTERS, BarReporter, JsonReporter, QuietReporter
 from aios_core.errors import AiosError
 from aios_core.output import check_writable
 
@@ -97,7 +97,6 @@ def refine_config(options: argparse.Namespace):
 def refine_mocap(options: argparse.Namespace) -> None:
     """Clean a saved Mocap's motion again."""
     from aios_core import mocap
-    from aios_core.pipeline.progress import fit_progress
 
     reporter = REPORTERS[options.progress]()
     options.report_error = reporter.error
@@ -107,8 +106,7 @@ def refine_mocap(options: argparse.Namespace) -> None:
         raise AiosError(f"{options.mocap} holds no measurements to refine.")
     shapes = _shapes(options.shape, {track.id for track in found.tracks})
     found = _turned(replace(found, camera=_camera(found, options)), options.turn)
-    fitting = fit_progress(reporter.progress, len(found.tracks))
-    mocap.save(_refined(found, options, config, reporter.warning, shapes, fitting), output)
+    mocap.save(_refined(found, options, config, reporter, shapes), output)
     reporter.done(str(output), len(found.tracks))
 
 
@@ -128,7 +126,7 @@ def edit_tracks(options: argparse.Namespace) -> None:
         changed = tracks.split_track(found, options.track, options.frame)
     elif options.verb == "merge":
         merged = tracks.merge_tracks(found, options.track, options.other)
-        changed = _refined(merged, options, refine_config(options), BarReporter().warning)
+        changed = _refined(merged, options, refine_config(options), QuietReporter())
     elif options.verb == "rename":
         changed = tracks.rename_track(found, options.track, options.name)
     else:
@@ -196,15 +194,17 @@ def _turned(found: Mocap, given: list[str]) -> Mocap:
     return found
 
 
-def _refined(found, options: argparse.Namespace, config, on_warning, shapes=None, on_progress=lambda _done, _all: None):
+def _refined(found, options: argparse.Namespace, config, reporter: BarReporter | JsonReporter, shapes=None):
     from aios_core.body.files import load_body, open_body
     from aios_core.camera_path import load_camera_path, with_camera_path
+    from aios_core.pipeline.progress import fit_progress
     from aios_core.pipeline.refine import refine
 
     body = load_body(options.body) if options.body else open_body()
     if options.camera_path:
         found = with_camera_path(found, load_camera_path(options.camera_path))
-    return refine(found, body, config, on_warning, shapes, on_progress)
+    fitting = fit_progress(reporter.progress, len(found.tracks))
+    return refine(found, body, config, reporter.warning, shapes, fitting)
 
 
 def _described(track) -> str:

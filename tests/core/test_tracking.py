@@ -14,10 +14,19 @@ from aios_core.pipeline.link import is_somebody, one_body, whole_people
 from aios_core.pipeline.people import FramePeople, joined, without_duplicates
 from aios_core.pipeline.track import Fragment, Tracker, _sights, pair_costs, same_body
 from tests.mocaps import make_mocap
-from tests.tracking_scenes import FAIR, DetectorNoise, Error, Scene, circling, crossing, crowd, detect, entrances
+from tests.tracking_scenes import (
+    BIRTH_SCORE,
+    FAIR,
+    DetectorNoise,
+    Error,
+    Scene,
+    circling,
+    crossing,
+    crowd,
+    detect,
+    entrances,
+)
 
-BIRTH_SCORE = 0.57
-"""The shipped weights' threshold."""
 SHORT_GAP_SECONDS = 0.5
 """Gaps up to here are closed in a Mocap, so they are closed here."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -100,17 +99,16 @@ def _fitted(
     """The figures fitted to the picture, one after the other."""
     fitted, size = [], (mocap.width, mocap.height)
     before, total = 0, sum(len(figure.track) for figure in figures)
-    on_progress(0, total)
+
+    def tell(frames: int = 0) -> None:
+        on_progress(before + frames, total)
+
+    tell()
     for figure in figures:
-        tell = partial(_told, on_progress, before, total)
         fitted.append(fit_figure(figure, mocap.camera, size, camera_to_world, mocap.timestamps, on_progress=tell))
         before += len(figure.track)
-        on_progress(before, total)
+        tell()
     return fitted
-
-
-def _told(on_progress: Callable[[int, int], None], before: int, total: int, frames: int) -> None:
-    on_progress(before + frames, total)
 
 
 def _grounded(
