@@ -40,8 +40,6 @@ VELOCITY_SECONDS = 0.15
 """Velocities are averaged over about so long."""
 SAME_BODY = 0.15
 """Overlap times keypoint similarity from which a new person is one more detection of somebody already there."""
-SAME_BODY_IN_TURNS = 0.3
-"""The same for somebody who is seen where another was seen before, who is missing now."""
 MISSING_SECONDS = 0.3
 """Whoever was not seen for longer is missing."""
 MARGIN = 2.0
@@ -269,7 +267,7 @@ def _turns(
     boxes, keypoints = (
         [np.stack([getattr(seen, name) for seen in group]) for group in (now, then)] for name in ("box", "keypoints")
     )
-    instead &= are_one_body(boxes, keypoints, SAME_BODY_IN_TURNS)
+    instead &= are_one_body(boxes, keypoints, SAME_BODY)
     return [(now[i], then[k]) for i, k in zip(*np.nonzero(instead), strict=True)]
 
 
