@@ -9,8 +9,7 @@ import numpy as np
 
 from aios_core.pipeline.people import FramePeople
 from aios_core.pipeline.track import Tracker
-from tests.core.test_tracking import BIRTH_SCORE
-from tests.tracking_scenes import DetectorNoise, crowd, detect
+from tests.tracking_scenes import BIRTH_SCORE, DetectorNoise, crowd, detect
 
 
 def tracking_ms(count: int) -> float:

@@ -19,8 +19,19 @@ from aios_core.evaluation.identity import IdentityScores, identity_scores
 from aios_core.pipeline.people import FramePeople
 from aios_core.pipeline.track import Tracker
 from benchmarks.crowds import tracking_ms
-from tests.core.test_tracking import BIRTH_SCORE, found_boxes, tracked, true_boxes
-from tests.tracking_scenes import DEMO, FAIR, DetectorNoise, Scene, circling, crossing, crowd, detect, entrances
+from tests.core.test_tracking import found_boxes, tracked, true_boxes
+from tests.tracking_scenes import (
+    BIRTH_SCORE,
+    DEMO,
+    FAIR,
+    DetectorNoise,
+    Scene,
+    circling,
+    crossing,
+    crowd,
+    detect,
+    entrances,
+)
 
 SEEDS = range(3)
 SCENES = {

@@ -39,7 +39,8 @@ MOST_PER_CUE = 9.0
 VELOCITY_SECONDS = 0.15
 """Velocities are averaged over about so long."""
 SAME_BODY = 0.15
-"""Overlap times keypoint similarity from which a new person is one more detection of somebody already there."""
+"""Overlap times keypoint similarity from which a new person is one more detection of somebody already there, and from
+which somebody is seen where another was who is missing now."""
 MISSING_SECONDS = 0.3
 """Whoever was not seen for longer is missing."""
 MARGIN = 2.0

@@ -110,7 +110,7 @@ def test_punches_and_steps_keep_95_percent_of_their_height(body):
     truth = three_people()
     reached = excursion = 0.0
     for seed in range(3):
-        found = refine(observe(truth, NetworkNoise(drift=0), seed), body, replace(RefineConfig(), lock_feet=False))
+        found = refine(observe(truth, NetworkNoise(drift=0), seed), body, RefineConfig(lock_feet=False))
         for real, track in zip(truth.tracks, found.tracks, strict=True):
             a, b = joints_of(truth, real, body), joints_of(found, track, body)
             a, b = a - a[:, :1], b - b[:, :1]
@@ -304,8 +304,7 @@ def test_curves_that_are_smoothed_together_know_nothing_of_each_other():
 def test_twice_the_frame_rate_is_the_same_motion_in_seconds(body):
     noise = NetworkNoise(jitter=0.2, drift=0, flips=0, swaps=0, depth=0.002, place=0.002, shape=0)
     slow, fast = (
-        refine(observe(three_people(Fraction(fps)), noise, 3), body, replace(RefineConfig(), lock_feet=False))
-        for fps in (30, 60)
+        refine(observe(three_people(Fraction(fps)), noise, 3), body, RefineConfig(lock_feet=False)) for fps in (30, 60)
     )
     for a, b in zip(slow.tracks, fast.tracks, strict=True):
         common = b.frames % 2 == 0
@@ -368,7 +367,7 @@ def test_feet_do_not_pop_when_contacts_begin_and_end(cleaned, measured, body):
     from aios_core.evaluation.motion import joints_of
 
     truth, _, clean = cleaned
-    free = refine(measured[1], body, replace(RefineConfig(), lock_feet=False))
+    free = refine(measured[1], body, RefineConfig(lock_feet=False))
     for loose, locked, real in zip(free.tracks, clean.tracks, truth.tracks, strict=True):
         changes = np.flatnonzero(np.diff(locked.contacts.astype(int), axis=0).any(1))
         if not len(changes):
