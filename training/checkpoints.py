@@ -227,8 +227,9 @@ def _sha256(path: Path) -> str:
 def update_ema(ema: nn.Module, model: nn.Module, decay: float, step: int, warmup: bool) -> None:
     """Move the averaged weights towards the model's; with `warmup` early steps count more."""
     decay = min(decay, (step + 1) / (step + 30)) if warmup else decay
-    for average, value in zip(ema.state_dict().values(), model.state_dict().values(), strict=True):
-        if average.is_floating_point():
-            average.lerp_(value, 1 - decay)
-        else:
+    pairs = list(zip(ema.state_dict().values(), model.state_dict().values(), strict=True))
+    averages, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+    torch._foreach_lerp_(averages, values, 1 - decay)
+    for average, value in pairs:
+        if not average.is_floating_point():
             average.copy_(value)

@@ -30,7 +30,7 @@ class RunConfig:
     """Largest size of a checkpoint's files."""
     log_steps: int = 50
     loader_workers: int = 0
-    """Processes that prepare pictures, on each device (published recipe)."""
+    """Processes that prepare pictures, on each device; 0 = the process that trains does it itself."""
 
 
 @dataclass(frozen=True)

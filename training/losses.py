@@ -12,7 +12,7 @@ from aios_core.body.skinning_torch import TorchBody
 from aios_core.model.predictions import LayerPredictions
 from aios_core.model.selection import rows_at
 from training.config import LossWeights
-from training.matcher import COCO_SIGMAS, iou_and_giou, match, oks
+from training.matcher import iou_and_giou, match, match_costs, oks, sigmas_on
 from training.targets import Targets
 
 PARTS = ("left_hand", "right_hand", "face")
@@ -23,7 +23,8 @@ class Losses:
     """Weighted terms, summed into `total`."""
 
     total: Tensor
-    terms: dict[str, float]
+    terms: dict[str, Tensor]
+    """Detached."""
 
 
 def score_logits(logits: Tensor) -> Tensor:
@@ -54,12 +55,17 @@ def layer_loss(
     prediction: LayerPredictions,
     targets: Targets,
     index: Tensor,
+    people: Tensor,
     body: TorchBody,
     weights: LossWeights,
     focal_px: float,
     size: Tensor,
 ) -> dict[str, Tensor]:
-    """Losses of one decoder layer at the people (B, G) that queries `index` answer for."""
+    """Losses of one decoder layer at the people (B, G) that queries `index` answer for, N of whom are no padding.
+
+    Args:
+        people: (N,) their places in the flattened (B * G): found once, since finding them waits for the device.
+    """
     valid = targets.valid.float()
     boxes = rows_at(prediction.boxes, index)
     logits = score_logits(prediction.logits)
@@ -71,7 +77,7 @@ def layer_loss(
     }
     if prediction.keypoints is not None:
         terms |= _keypoint_losses(prediction, targets, index, weights)
-        terms |= _body_losses(prediction, targets, index, body, weights, focal_px, size)
+        terms |= _body_losses(prediction, targets, index, people, body, weights, focal_px, size)
     return terms
 
 
@@ -81,7 +87,7 @@ def _keypoint_losses(p: LayerPredictions, t: Targets, index: Tensor, weights: Lo
     # Distances count relative to the person's size, so that small people weigh as much as large ones.
     side = t.boxes[..., 2:].prod(-1).clamp_min(1e-3).sqrt()[..., None]
     l1 = F.smooth_l1_loss(points / side[..., None], t.keypoints / side[..., None], reduction="none", beta=0.02).sum(-1)
-    similarity = oks(points, t.keypoints, weight, t.boxes[..., 2:].prod(-1), COCO_SIGMAS.to(points.device))
+    similarity = oks(points, t.keypoints, weight, t.boxes[..., 2:].prod(-1), sigmas_on(points.device))
     terms = {
         "keypoints": weights.keypoints * mean_over(l1, weight) / 4,
         "oks": weights.oks * mean_over(1 - similarity, (weight.sum(-1) > 0).float()),
@@ -104,60 +110,63 @@ def _body_losses(
     p: LayerPredictions,
     t: Targets,
     index: Tensor,
+    people: Tensor,
     body: TorchBody,
     weights: LossWeights,
     focal_px: float,
     size: Tensor,
 ) -> dict[str, Tensor]:
     """SMPL-X losses over the N people of the batch."""
-    present = t.valid
+    first = torch.arange(len(index), device=index.device)[:, None] * p.betas.shape[1]
+    answering = (first + index).flatten()[people]
 
-    def people(values: Tensor) -> Tensor:
-        return rows_at(values, index)[present]
+    def found(values: Tensor) -> Tensor:
+        return values.flatten(0, 1).index_select(0, answering)
 
-    rotmats, betas, camera = people(p.body_rotmats), people(p.betas), people(p.camera)
-    if not len(rotmats):
+    rotmats, betas, camera = found(p.body_rotmats), found(p.betas), found(p.camera)
+    if not len(people):
         return {"body_pose": p.body_rotmats.sum() * 0 + p.betas.sum() * 0 + p.camera.sum() * 0}
-    pose_error = (rotmats - t.rotmats[present][:, :22]).abs().sum((-1, -2))
+    t = only(t, people)
+    pose_error = (rotmats - t.rotmats[:, :22]).abs().sum((-1, -2))
     terms = {
         "global_orient": weights.global_orient * pose_error[:, 0].mean(),
         "body_pose": weights.body_pose * pose_error[:, 1:].mean(),
-        "betas": weights.betas * (betas - t.betas[present]).abs().sum(-1).mean(),
+        "betas": weights.betas * (betas - t.betas).abs().sum(-1).mean(),
     }
     eye = torch.eye(3, device=rotmats.device)
     jaw, expression = eye.expand(len(rotmats), 1, 3, 3), torch.zeros_like(betas)
     left = right = eye.expand(len(rotmats), 15, 3, 3)
     whole_body = p.left_hand_keypoints is not None
     if whole_body:
-        left, right = people(p.left_hand_rotmats), people(p.right_hand_rotmats)
-        jaw, expression = people(p.jaw_rotmats), people(p.expression)
+        left, right = found(p.left_hand_rotmats), found(p.right_hand_rotmats)
+        jaw, expression = found(p.jaw_rotmats), found(p.expression)
         terms |= _part_losses(left, right, jaw, expression, t, weights)
     full = torch.cat([rotmats, jaw, eye.expand(len(rotmats), 2, 3, 3), left, right], 1)
     joints = body(betas, expression, full, with_vertices=False).joints
-    terms["joints_3d"] = weights.joints_3d * _joints_loss(joints, t.joints[present], 55 if whole_body else 22)
-    turn = t.rotmats[present][:, 0] @ rotmats[:, 0].mT
+    terms["joints_3d"] = weights.joints_3d * _joints_loss(joints, t.joints, 55 if whole_body else 22)
+    turn = t.rotmats[:, 0] @ rotmats[:, 0].mT
     turned = (joints - joints[:, :1]) @ turn.mT
-    terms["joints_turned"] = weights.joints_turned * _joints_loss(turned, t.joints[present], 22)
-    height = (t.boxes[present][:, 2:] * size).amax(-1)[:, None, None]
-    points, truth = project(joints[:, :22], camera, focal_px, size) / height, t.joints_px[present][:, :22] / height
+    terms["joints_turned"] = weights.joints_turned * _joints_loss(turned, t.joints, 22)
+    height = (t.boxes[:, 2:] * size).amax(-1)[:, None, None]
+    points, truth = project(joints[:, :22], camera, focal_px, size) / height, t.joints_px[:, :22] / height
     error_2d = F.smooth_l1_loss(points, truth, reduction="none", beta=0.02)
     terms["joints_2d"] = weights.joints_2d * error_2d.sum(-1).clamp_max(4).mean()
-    terms["camera"] = weights.camera * _camera_loss(camera, t.camera[present], focal_px / height[:, 0])
+    terms["camera"] = weights.camera * _camera_loss(camera, t.camera, focal_px / height[:, 0])
     return terms
 
 
 def _part_losses(
     left: Tensor, right: Tensor, jaw: Tensor, expression: Tensor, t: Targets, weights: LossWeights
 ) -> dict[str, Tensor]:
-    """Hands, jaw and expression (N, ...), each where it is seen."""
-    truth, seen = t.rotmats[t.valid], t.part_valid[t.valid]
+    """Hands, jaw and expression (N, ...) against the targets `only` of them, each where it is seen."""
+    truth, seen = t.rotmats, t.part_valid
     hands = {}
     for k, hand in enumerate((left, right)):
         error = (hand - truth[:, 25 + 15 * k : 40 + 15 * k]).abs().sum((-1, -2)).mean(-1)
         hands[f"{PARTS[k]}_pose"] = weights.hand_pose * mean_over(error, seen[:, k])
     return hands | {
         "jaw_pose": weights.jaw_pose * mean_over((jaw[:, 0] - truth[:, 22]).abs().sum((-1, -2)), seen[:, 2]),
-        "expression": weights.expression * mean_over((expression - t.expression[t.valid]).abs().sum(-1), seen[:, 2]),
+        "expression": weights.expression * mean_over((expression - t.expression).abs().sum(-1), seen[:, 2]),
     }
 
 
@@ -197,21 +206,28 @@ def decoder_losses(
     if copies_of:
         targets = repeated(targets, copies_of)
     valid = targets.valid
+    if copies_of:
+        indices = [torch.arange(valid.shape[1], device=valid.device).expand(valid.shape)] * len(layers)
+    else:
+        indices = match([_costs(layer, targets) for layer in layers], valid)
+    people = valid.flatten().nonzero()[:, 0]
     total, sums = torch.zeros((), device=valid.device), {}
-    for layer in layers:
-        if copies_of:
-            index = torch.arange(valid.shape[1], device=valid.device).expand(valid.shape)
-        else:
-            index = match(
-                score_logits(layer.logits), layer.boxes, layer.keypoints, targets.boxes, targets.keypoints,
-                targets.keypoints_weight, targets.valid,
-            )  # fmt: skip
-        for name, value in layer_loss(layer, targets, index, body, weights, focal_px, size).items():
+    for layer, index in zip(layers, indices, strict=True):
+        for name, value in layer_loss(layer, targets, index, people, body, weights, focal_px, size).items():
             total = total + value
-            sums[name] = float(value.detach())
+            sums[name] = value.detach()
     return Losses(total, sums)
+
+
+def _costs(p: LayerPredictions, t: Targets) -> Tensor:
+    return match_costs(score_logits(p.logits), p.boxes, p.keypoints, t.boxes, t.keypoints, t.keypoints_weight)
 
 
 def repeated(targets: Targets, times: int) -> Targets:
     """The same people `times` times over, for denoising copies."""
     return Targets(**{name: torch.cat([value] * times, 1) for name, value in vars(targets).items()})
+
+
+def only(targets: Targets, people: Tensor) -> Targets:
+    """The people (N,) at these places of the flattened (B * G), as (N, ...)."""
+    return Targets(**{name: value.flatten(0, 1)[people] for name, value in vars(targets).items()})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -11,6 +14,11 @@ from aios_core.geometry.boxes_torch import cxcywh_to_xyxy, intersection
 COCO_SIGMAS = torch.tensor(
     [0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]
 ) / 10  # fmt: skip
+
+
+def sigmas_on(device: torch.device) -> Tensor:
+    """COCO_SIGMAS on a device, which is not waited for."""
+    return COCO_SIGMAS.to(device, non_blocking=True)
 
 
 def iou_and_giou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,16 +39,15 @@ def oks(points: Tensor, targets: Tensor, weight: Tensor, area: Tensor, sigmas: T
 
 
 @torch.no_grad()
-def match(
+def match_costs(
     logits: Tensor,
     boxes: Tensor,
     keypoints: Tensor | None,
     target_boxes: Tensor,
     target_keypoints: Tensor,
     keypoints_weight: Tensor,
-    valid: Tensor,
 ) -> Tensor:
-    """(B, G) the query of every person; 0 where there is no person.
+    """(B, Q, G) what it costs that a query answers for a person.
 
     logits (B, Q), boxes (B, Q, 4), keypoints (B, Q, 17, 2) or None in the box stage. Costs: focal class cost 2,
     box L1 5, GIoU 2; with keypoints also their L1 10 and OKS 4 (INTEROP, training facts).
@@ -56,13 +63,24 @@ def match(
         distance = (keypoints[:, :, None] - target_keypoints[:, None]).abs().sum(-1)
         cost = cost + 10 * (distance * weight).sum(-1) / (weight.sum(-1) + 1e-6)
         area = target_boxes[..., 2:].prod(-1)[:, None]
-        similarity = oks(keypoints[:, :, None], target_keypoints[:, None], weight, area, COCO_SIGMAS.to(area.device))
+        similarity = oks(keypoints[:, :, None], target_keypoints[:, None], weight, area, sigmas_on(area.device))
         cost = cost + 4 * (1 - similarity)
-    cost = torch.nan_to_num(cost, nan=1e4, posinf=1e4, neginf=-1e4).cpu().numpy()
-    matched = torch.zeros_like(valid, dtype=torch.long)
-    for b, present in enumerate(valid.cpu().numpy()):
-        people = present.nonzero()[0]
-        if len(people):
+    return torch.nan_to_num(cost, nan=1e4, posinf=1e4, neginf=-1e4)
+
+
+def match(costs: Sequence[Tensor], valid: Tensor) -> list[Tensor]:
+    """For each of the costs (B, Q, G), (B, G) the query of every person; 0 where there is no person.
+
+    Args:
+        valid: (B, G) bool: where there is one.
+    """
+    counts = [cost.shape[1] for cost in costs]
+    both = torch.cat([*costs, valid[:, None].to(costs[0].dtype)], dim=1).cpu().numpy()  # the device is waited for once
+    *of_layers, present = np.split(both, np.cumsum(counts), axis=1)
+    matched = np.zeros((len(costs), *valid.shape), np.int64)
+    for b, people in enumerate(present[:, 0].astype(bool)):
+        people = people.nonzero()[0]
+        for layer, cost in enumerate(of_layers):
             queries, columns = linear_sum_assignment(cost[b][:, people])
-            matched[b, people[columns]] = torch.from_numpy(queries).to(matched.device)
-    return matched
+            matched[layer, b, people[columns]] = queries
+    return list(torch.from_numpy(matched).to(valid.device).unbind())

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from aios_core.body.files import open_body
 from aios_core.body.skinning_torch import TorchBody
 from aios_core.config import ModelConfig
 from aios_core.model.aios import AiOS
 from aios_core.model.denoising import DenoisingQueries
+from aios_core.model.preprocess import normalised
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, Shard, list_shards, read_shard
 from training.denoising import noised_copies
 from training.dense import HeatmapHead, encoder_loss, heatmap_loss, side_loss
 from training.losses import decoder_losses
-from training.recipe import Randomness, Recipe
+from training.recipe import Randomness, Recipe, in_each_tensor
 from training.targets import Targets, batch, first_people
 
 NARROWEST_MATRIX = 16
@@ -31,12 +35,17 @@ NARROWEST_MATRIX = 16
 
 @dataclass(frozen=True)
 class OpenBatch:
-    """Pictures (B, 3, H, W) with their people and noised copies of them."""
+    """Pictures with their people and noised copies of them."""
 
     images: Tensor
+    """(B, H, W, 3) uint8"""
     targets: Targets
     copies: DenoisingQueries | None
     """None = backbone and encoder learn alone."""
+
+    def pin_memory(self) -> OpenBatch:
+        """The same in memory that a GPU reads by itself."""
+        return in_each_tensor(self, Tensor.pin_memory)
 
 
 class OpenRecipe(Recipe):
@@ -53,29 +62,27 @@ class OpenRecipe(Recipe):
         self.heatmap = HeatmapHead(model_config.hidden_dim)
         self.body = TorchBody(open_body())
         self.samples: Iterator[Sample] | None = None
+        self.loader: Iterator[OpenBatch] | None = None
 
     def draw(self, step: int, randomness: Randomness) -> OpenBatch:
-        config = self.config
+        if self.config.loader_workers:
+            if self.loader is None:
+                self.loader = self._load(step, randomness)
+            return next(self.loader)
         if self.samples is None:
             self.samples = shuffled_samples(self.data, randomness.numpy)
-        pictures = [self._picture(randomness.numpy) for _ in range(config.batch)]
-        model = self.network.config.at_scale(drawn_scale(config, step))
-        images, targets = batch(pictures, config, model, randomness.numpy)
-        targets = first_people(targets, MAX_PEOPLE)
-        if step < config.dense_steps:
-            return OpenBatch(images, targets, None)
-        nearest = first_people(targets, config.denoised_people)
-        noise = config.box_noise, config.keypoint_noise
-        copies = noised_copies(nearest, config.denoising_groups, *noise, randomness.torch)
-        return OpenBatch(images, targets, copies)
+        return draw_batch(step, self.config, self.network.config, self.samples, randomness)
 
-    def _picture(self, rng: np.random.Generator) -> tuple[Sample, ...]:
-        """The samples that share the next picture: one, or two side by side, of which the network learns more."""
-        count = 2 if rng.random() < self.config.paired_share else 1
-        return tuple(next(self.samples) for _ in range(count))
+    def _load(self, step: int, randomness: Randomness) -> Iterator[OpenBatch]:
+        """Batches from a step on, which other processes prepare."""
+        cv2.setNumThreads(1)  # OpenCV's threads do not survive a fork
+        seeds = randomness.numpy.integers(2**63, size=self.config.loader_workers).tolist()
+        batches = Batches(self.config, self.network.config, self.data, step, seeds)
+        on_gpu = next(self.network.parameters()).is_cuda
+        return iter(DataLoader(batches, batch_size=None, num_workers=len(seeds), pin_memory=on_gpu))
 
     def forward(self, batch: OpenBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        config, weights, images, targets = self.config, self.config.weights, batch.images, batch.targets
+        config, weights, images, targets = self.config, self.config.weights, normalised(batch.images), batch.targets
         size = torch.tensor(images.shape[:1:-1], dtype=torch.float32, device=images.device)
         mask = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool, device=images.device)
         predictions = None
@@ -125,6 +132,44 @@ class OpenRecipe(Recipe):
         warm = min(1.0, (step + 1) / self.config.warmup_steps)
         late = max(0.0, progress - self.config.decay_from) / max(1 - self.config.decay_from, 1e-9)
         return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, late))))
+
+
+def draw_batch(
+    step: int, config: TrainConfig, model: ModelConfig, samples: Iterator[Sample], randomness: Randomness
+) -> OpenBatch:
+    """A batch of a step."""
+    pictures = [_picture(config, samples, randomness.numpy) for _ in range(config.batch)]
+    images, targets = batch(pictures, config, model.at_scale(drawn_scale(config, step)), randomness.numpy)
+    targets = first_people(targets, MAX_PEOPLE)
+    if step < config.dense_steps:
+        return OpenBatch(images, targets, None)
+    nearest = first_people(targets, config.denoised_people)
+    noise = config.box_noise, config.keypoint_noise
+    copies = noised_copies(nearest, config.denoising_groups, *noise, randomness.torch)
+    return OpenBatch(images, targets, copies)
+
+
+def _picture(config: TrainConfig, samples: Iterator[Sample], rng: np.random.Generator) -> tuple[Sample, ...]:
+    """The samples that share the next picture: one, or two side by side, of which the network learns more."""
+    count = 2 if rng.random() < config.paired_share else 1
+    return tuple(next(samples) for _ in range(count))
+
+
+class Batches(IterableDataset):
+    """A run's batches from a first step on; of as many processes as there are seeds, each draws some, in turn."""
+
+    def __init__(self, config: TrainConfig, model: ModelConfig, data: Path, first_step: int, seeds: list[int]):
+        self.config, self.model, self.data, self.first_step, self.seeds = config, model, data, first_step, seeds
+
+    def __iter__(self) -> Iterator[OpenBatch]:
+        cv2.setNumThreads(1)
+        worker = get_worker_info()
+        seed = self.seeds[worker.id]
+        randomness = Randomness(np.random.default_rng(seed), torch.Generator().manual_seed(seed))
+        samples = shuffled_samples(self.data, randomness.numpy)
+        for number in itertools.count(worker.id, worker.num_workers):
+            step = self.first_step + number // self.config.accumulate
+            yield draw_batch(step, self.config, self.model, samples, randomness)
 
 
 def drawn_scale(config: TrainConfig, step: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
@@ -95,8 +96,15 @@ def rate_factor(name: str, factors: tuple[tuple[str, float], ...]) -> float:
 
 def to_device(value, device: torch.device):
     """A tensor, or a dataclass and all tensors in it, on a device."""
+    return in_each_tensor(value, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def in_each_tensor(value, change: Callable[[Tensor], Tensor]):
+    """A tensor changed, or a dataclass with all tensors in it changed."""
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        return change(value)
     if is_dataclass(value):
-        return replace(value, **{field.name: to_device(getattr(value, field.name), device) for field in fields(value)})
+        return replace(
+            value, **{field.name: in_each_tensor(getattr(value, field.name), change) for field in fields(value)}
+        )
     return value

@@ -22,7 +22,7 @@ from aios_core.body.skinning import mirrored_pose
 from aios_core.config import ModelConfig
 from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.model.framing import Framing, framing
-from aios_core.model.preprocess import MEAN, STD
+from aios_core.model.preprocess import MEAN
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, joints_px
 
@@ -74,7 +74,7 @@ def batch(
     rng: np.random.Generator,
     augment: bool = True,
 ) -> tuple[Tensor, Targets]:
-    """Normalised pictures (B, 3, H, W) of one shape for a network, each of the samples given for it, and targets.
+    """Pictures (B, H, W, 3) uint8 RGB of one shape for a network, each of the samples given for it, and targets.
 
     Samples that share a picture lie side by side, or one above the other where it is upright. Without augmentation
     the first sample's shape is everyone's.
@@ -85,7 +85,7 @@ def batch(
     images = torch.from_numpy(np.stack([image for image, _ in prepared]))
     names = [f.name for f in fields(Targets)]
     stacked = {name: torch.from_numpy(np.stack([target[name] for _, target in prepared])) for name in names}
-    return images.permute(0, 3, 1, 2), Targets(**stacked)
+    return images, Targets(**stacked)
 
 
 def first_people(targets: Targets, count: int) -> Targets:
@@ -103,7 +103,7 @@ def mirrored(sample: Sample) -> Sample:
         return np.stack([width - b[:, 2], b[:, 1], width - b[:, 0], b[:, 3]], -1)
 
     return Sample(
-        image=np.ascontiguousarray(sample.image[:, ::-1]), focal_px=sample.focal_px,
+        image=cv2.flip(sample.image, 1), focal_px=sample.focal_px,
         full_pose=mirrored_pose(sample.full_pose), betas=sample.betas, expression=sample.expression,
         transl=sample.transl * flip, joints=sample.joints[:, _MIRROR_144] * flip,
         joints_visible=sample.joints_visible[:, _MIRROR_144], boxes_xyxy_px=boxes(sample.boxes_xyxy_px),
@@ -138,7 +138,7 @@ def _prepare(
     augment: bool,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """One picture of samples and its targets, the largest people first."""
-    image = np.zeros((*placed.canvas[::-1], 3), np.float32)
+    image = np.full((*placed.canvas[::-1], 3), np.round(MEAN), np.uint8)
     along = int(placed.resized[1] > placed.resized[0])  # the axis along which samples follow each other
     size = np.array(placed.resized)
     size[along] //= len(samples)
@@ -150,12 +150,11 @@ def _prepare(
         matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float32)
         # Area-like filtering: warpAffine alone would alias when shrinking.
         source = cv2.blur(sample.image, (2, 2)) if zoom < 0.75 else sample.image
-        tile = cv2.warpAffine(source, matrix, size.tolist(), flags=cv2.INTER_LINEAR).astype(np.float32)
-        tile = recoloured(tile, rng) if augment else tile
+        tile = cv2.warpAffine(source, matrix, size.tolist(), flags=cv2.INTER_LINEAR)
         low = np.array(placed.corner)
         low[along] += number * size[along]
         high = low + size
-        image[low[1] : high[1], low[0] : high[0]] = (tile - MEAN) / STD
+        image[low[1] : high[1], low[0] : high[0]] = recoloured(tile, rng) if augment else tile
         bounds = np.concatenate((low, high)).astype(np.float32)
         found.append(_targets(sample, zoom, shift + bounds[:2], bounds, placed.canvas, model.camera_focal_px))
     arrays = {name: np.concatenate([targets[name] for targets in found]) for name in found[0]}
@@ -164,14 +163,14 @@ def _prepare(
 
 
 def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A float picture (H, W, 3) in 0..255 as another camera would have it: colours, gamma, saturation, sharpness."""
-    image = image * rng.uniform(0.8, 1.2, 3).astype(np.float32)
-    grey = image @ np.array([0.3, 0.6, 0.1], np.float32)
-    image = grey[..., None] + (image - grey[..., None]) * np.float32(rng.uniform(0.4, 1.4))
-    blurred = cv2.GaussianBlur(image, (0, 0), 1.0)
-    image = blurred + (image - blurred) * np.float32(rng.uniform(0.3, 2.0))
+    """A picture (H, W, 3) uint8 as another camera would have it: colours, gamma, saturation, sharpness."""
+    gain, saturation = rng.uniform(0.8, 1.2, 3), rng.uniform(0.4, 1.4)
+    grey = np.array([[0.3, 0.6, 0.1]])
+    image = cv2.transform(image, (saturation * np.eye(3) + (1 - saturation) * grey) * gain)
+    sharpness = rng.uniform(0.3, 2.0)
+    image = cv2.addWeighted(image, sharpness, cv2.GaussianBlur(image, (0, 0), 1.0), 1 - sharpness, 0)
     gamma = np.exp(rng.normal(0, 0.2))
-    return (np.clip(image, 0, 255) / 255) ** np.float32(gamma) * 255
+    return cv2.LUT(image, np.round((np.arange(256) / 255) ** gamma * 255).astype(np.uint8))
 
 
 def _crop(

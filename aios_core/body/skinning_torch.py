@@ -38,10 +38,7 @@ class TorchBody(nn.Module):
         for name in integers:
             self.register_buffer(name, torch.as_tensor(getattr(body, name)).long(), persistent=False)
         self._register_pose_correctives(body, dtype)
-        self.levels = [torch.as_tensor(level) for level in tree_levels(body.parents)]
-        # Joints in tree order, and back: a level's transforms are appended to those before it.
-        self.register_buffer("level_order", torch.cat(self.levels).argsort(), persistent=False)
-        self.level_parents = self._parents_in_level_order(body)
+        self._register_levels(body)
 
     def _register_pose_correctives(self, body: BodyModel, dtype: torch.dtype) -> None:
         """posedirs as one matrix, or joint by joint where joints move few coordinates."""
@@ -56,9 +53,14 @@ class TorchBody(nn.Module):
             tensor = None if array is None else torch.as_tensor(array).to(kind)
             self.register_buffer(f"corrective_{name}", tensor, persistent=False)
 
-    def _parents_in_level_order(self, body: BodyModel) -> list[Tensor]:
-        place = {int(joint): i for i, joint in enumerate(torch.cat(self.levels))}
-        return [torch.tensor([place[int(body.parents[j])] for j in level]) for level in self.levels[1:]]
+    def _register_levels(self, body: BodyModel) -> None:
+        """The tree level by level: a level's transforms are appended to those before it."""
+        levels = tree_levels(body.parents)
+        order = np.concatenate(levels)
+        place = order.argsort()
+        self.level_counts = [len(level) for level in levels]
+        for name, joints in (("joints", order), ("parents", place[body.parents[order[1:]]]), ("order", place)):
+            self.register_buffer(f"level_{name}", torch.as_tensor(joints).long(), persistent=False)
 
     def forward(
         self,
@@ -87,7 +89,8 @@ class TorchBody(nn.Module):
         """World rotations (B, 55, 3, 3) and positions (B, 55, 3) of the joints, level by level of the tree."""
         offsets = rest - torch.cat([torch.zeros_like(rest[:, :1]), rest[:, self.parents[1:]]], 1)
         rotations, positions = rotmats[:, :1], offsets[:, :1]
-        for level, parents in zip(self.levels[1:], self.level_parents, strict=True):
+        levels = self.level_joints.split(self.level_counts)[1:]
+        for level, parents in zip(levels, self.level_parents.split(self.level_counts[1:]), strict=True):
             parent = rotations[:, parents]
             moved = (parent @ offsets[:, level, :, None])[..., 0]
             positions = torch.cat([positions, positions[:, parents] + moved], 1)

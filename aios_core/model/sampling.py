@@ -1,6 +1,6 @@
 """Bilinear samples of feature levels, weighted and summed: the inner loop of deformable attention.
 
-`sampler` chooses between an embedding bag (CPU), a fused kernel (CUDA with Triton), grid_sample (Apple's GPU, ONNX)
+`sampler` chooses between an embedding bag (CPU), fused kernels (CUDA with Triton), grid_sample (Apple's GPU, ONNX)
 and, for training on the CPU, compiled loops. All compute the same; tests hold them against each other. Places are in
 pixels of each level, x to the right and y down: the first pixel's centre lies at 0.5, what lies outside is zero.
 """
@@ -34,16 +34,17 @@ def sampler(value: Tensor, shapes: LevelShapes, points: int) -> Sampler:
         from aios_core.model.sampling_numba import sample_by_loop  # numba takes a second to import
 
         return partial(sample_by_loop, value, shapes)
-    if device == "cuda" and not needs_gradient and is_plain and kernel_runs(value.shape[-1]):
+    if device == "cuda" and is_plain and kernel_runs(value.shape[-1]):
+        from aios_core.model.sampling_gradient_triton import sample_with_gradient
         from aios_core.model.sampling_triton import sample_by_kernel
 
-        return partial(sample_by_kernel, value, shapes)
+        return partial(sample_with_gradient if needs_gradient else sample_by_kernel, value, shapes)
     return partial(sample_by_bag, bordered_table(value, shapes, points))
 
 
 @cache
 def kernel_runs(channels: int) -> bool:
-    """Whether the kernel can be built here for so many channels, a power of two: Triton needs a C compiler for it."""
+    """Whether kernels can be built here for so many channels, a power of two: Triton needs a C compiler for it."""
     if importlib.util.find_spec("triton") is None or channels & (channels - 1):
         return False
     from aios_core.model.sampling_triton import sample_by_kernel

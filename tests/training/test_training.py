@@ -17,13 +17,14 @@ from aios_core.geometry.rotations import axis_angle_to_rotmat
 from aios_core.model.checkpoint import build_model
 from aios_core.model.framing import framing
 from aios_core.model.predictions import LayerPredictions
+from aios_core.model.preprocess import MEAN
 from aios_core.model.selection import rows_at
 from training import targets as targets_module
 from training.config import OPEN
 from training.data.sample import Sample, joints_px, read_shard, write_shard
 from training.dense import side_loss
 from training.losses import layer_loss, project
-from training.matcher import iou_and_giou, match, oks
+from training.matcher import iou_and_giou, match, match_costs, oks
 from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
 from training.open_recipe import OpenRecipe
 from training.recipe import Randomness
@@ -101,7 +102,7 @@ def test_mirroring_twice_changes_nothing():
 def test_targets_are_fractions_of_the_training_picture():
     sample = make_sample()
     images, targets = batch([(sample,)], QUICK, TINY, np.random.default_rng(0), augment=False)
-    assert images.shape == (1, 3, 64, 96)
+    assert images.shape == (1, 64, 96, 3)
     assert targets.valid.sum() == 2
     expected = sample.boxes_xyxy_px / [192, 128, 192, 128]
     found = targets.boxes[0, :2].numpy()
@@ -117,7 +118,7 @@ def test_two_samples_share_a_picture_and_each_ones_people_lie_in_its_half(shape,
     rng, axis = np.random.default_rng(0), int(shape < 1)
     for _ in range(8):
         images, targets = batch([samples], replace(QUICK, max_zoom=2.0), TINY, rng)
-        assert (images.shape[2] > images.shape[3]) == (shape < 1)
+        assert (images.shape[1] > images.shape[2]) == (shape < 1)
         boxes = targets.boxes[0, targets.valid[0]].numpy()
         assert 2 <= len(boxes) <= 5 and (np.diff(boxes[:, 3]) <= 0).all(), "the largest first"
         edges = boxes[:, [axis]] + boxes[:, [2 + axis]] * [-0.5, 0.5]
@@ -138,8 +139,8 @@ def test_batches_have_the_shapes_of_photographs_films_and_upright_pictures_with_
         for image, boxes, points, weights, valid in zip(
             images, targets.boxes, targets.keypoints, targets.keypoints_weight, targets.valid, strict=True
         ):
-            size = np.array(image.shape[:0:-1])
-            rows, columns = np.nonzero(image[0].numpy())
+            size = np.array(image.shape[1::-1])
+            rows, columns = np.nonzero((image.numpy() != np.round(MEAN)).any(-1))
             low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()]) + 1
             assert len(rows) == (high - low).prod() > 0.7 * size.prod(), "a rectangle with narrow bars"
             assert np.abs(low + high - size).max() <= 1, "in the middle"
@@ -166,7 +167,7 @@ def test_in_pictures_of_every_shape_the_fitted_camera_still_puts_the_joints_wher
     errors = []
     for _ in range(10):
         images, targets = batch([(sample,)], config, replace(TINY, camera_focal_px=focal_px), rng)
-        size = torch.tensor(images.shape[:1:-1], dtype=torch.float32)
+        size = torch.tensor(images.shape[2:0:-1], dtype=torch.float32)
         for person in np.flatnonzero(targets.valid[0]):
             betas, joints_px = targets.betas[0, person].numpy(), targets.joints_px[0, person, :22]
             local = targets.joints[0, person, :22] + torch.tensor(skinning.rest_joints(open_body(), betas)[0])
@@ -189,9 +190,10 @@ def test_matching_gives_every_person_the_query_that_lies_on_it():
     boxes = torch.tensor([[[0.2, 0.2, 0.1, 0.2], [0.7, 0.5, 0.2, 0.4], [0.5, 0.5, 0.9, 0.9]]])
     truth = boxes[:, [1, 0]]
     points = torch.rand(1, 2, 17, 2)
-    index = match(torch.zeros(1, 3), boxes, None, truth, points, torch.ones(1, 2, 17), torch.tensor([[True, True]]))
-    assert index.tolist() == [[1, 0]]
-    nobody = match(torch.zeros(1, 3), boxes, None, truth, points, torch.ones(1, 2, 17), torch.tensor([[True, False]]))
+    costs = match_costs(torch.zeros(1, 3), boxes, None, truth, points, torch.ones(1, 2, 17))
+    index, turned = match([costs, costs.flip(1)], torch.tensor([[True, True]]))
+    assert index.tolist() == [[1, 0]] and turned.tolist() == [[1, 2]], "each layer has queries of its own"
+    (nobody,) = match([costs], torch.tensor([[True, False]]))
     assert nobody.tolist() == [[1, 0]], "padding answers to query 0 and is masked everywhere"
 
 
@@ -220,8 +222,9 @@ def truth_as_prediction(t) -> LayerPredictions:
 
 
 def losses(prediction, t):
-    index = torch.arange(10)[None]
-    return layer_loss(prediction, t, index, TorchBody(open_body()), QUICK.weights, 500.0, torch.tensor([96.0, 64.0]))
+    index, people = torch.arange(10)[None], t.valid[0].nonzero()[:, 0]
+    body, size = TorchBody(open_body()), torch.tensor([96.0, 64.0])
+    return layer_loss(prediction, t, index, people, body, QUICK.weights, 500.0, size)
 
 
 def test_losses_vanish_at_the_truth_and_grow_away_from_it():
@@ -328,9 +331,25 @@ def test_every_step_draws_how_large_pictures_are_shown_the_same_in_all_processes
     for rank in (0, 1):
         recipe = OpenRecipe(replace(QUICK, scales=(0.5, 1.0)), large, tmp_path)
         randomness = Randomness(np.random.default_rng(rank), torch.Generator().manual_seed(rank))
-        sizes.append([recipe.draw(step, randomness).images.shape[2] for step in range(12)])
+        sizes.append([recipe.draw(step, randomness).images.shape[1] for step in range(12)])
     assert sizes[0] == sizes[1]
     assert min(sizes[0]) >= 128 and max(sizes[0]) <= 256 and len(set(sizes[0])) > 2
+
+
+def test_batches_that_other_processes_prepare_are_like_those_prepared_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(targets_module, "SHAPES", ((1.0, (1.5, 1.5)),))
+    write_shard(tmp_path, 0, [make_sample(seed) for seed in range(4)])
+    sizes, drawn = [], []
+    for workers in (0, 2):
+        recipe = OpenRecipe(replace(QUICK, scales=(0.5, 1.0), loader_workers=workers), TINY.at_scale(4), tmp_path)
+        randomness = Randomness(np.random.default_rng(3), torch.Generator().manual_seed(3))
+        batches = [recipe.draw(step, randomness) for step in range(5, 11)]
+        sizes.append([batch.images.shape for batch in batches])
+        drawn += [batch.targets.boxes[0] for batch in batches]
+        loss, _ = recipe(batches[0])
+        assert loss.isfinite()
+    assert sizes[0] == sizes[1], "the steps come in order"
+    assert len({boxes.numpy().tobytes() for boxes in drawn}) == len(drawn), "and no process draws what another does"
 
 
 def test_the_best_threshold_on_a_hand_worked_case():
@@ -354,10 +373,10 @@ def test_the_loss_is_computed_where_the_batch_is(tmp_path):
 
 
 def test_recoloured_pictures_stay_pictures_and_differ():
-    picture = np.random.default_rng(0).uniform(0, 255, (24, 32, 3)).astype(np.float32)
+    picture = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
     drawn = [recoloured(picture, np.random.default_rng(k)) for k in range(8)]
-    assert all(image.dtype == np.float32 and image.min() >= 0 and image.max() <= 255 for image in drawn)
-    assert min(np.abs(image - picture).mean() for image in drawn) > 1
+    assert all(image.dtype == np.uint8 and image.shape == picture.shape for image in drawn)
+    assert min(np.abs(image.astype(float) - picture).mean() for image in drawn) > 1
 
 
 def test_the_side_of_limbs_is_asked_where_limbs_are_seen():
