@@ -94,7 +94,8 @@ class DeformableAttention(nn.Module):
         The offsets of both axes take turns in the published layer; along one they lie side by side.
         """
         layer = self.sampling_offsets
-        offsets = linear(query, layer.weight[axis::2], layer.bias[axis::2]).to(references.dtype)
+        weight, bias = (numbers[axis::2].contiguous() for numbers in (layer.weight, layer.bias))
+        offsets = linear(query, weight, bias).to(references.dtype)
         offsets = offsets.unflatten(-1, (self.heads, -1))
         centers = self._by_point(references[..., axis], sizes)
         if references.shape[-1] == 2:
