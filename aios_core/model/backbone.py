@@ -53,13 +53,17 @@ def folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def fold_norms(module: nn.Module) -> None:
-    """Put every norm into the convolution before it, once and for all: for networks that are not trained further."""
+    """Put every norm into the convolution before it, once and for all: for networks that are not trained further.
+
+    Those that are there already stay.
+    """
     for name, conv in list(module.named_children()):
         if isinstance(conv, Block | nn.Sequential | ResNet):
             fold_norms(conv)
         norm_name = {"0": "1"}.get(name, name.replace("conv", "bn"))
-        if isinstance(conv, nn.Conv2d) and norm_name in dict(module.named_children()):
-            weight, bias = folded(conv, getattr(module, norm_name))
+        norm = getattr(module, norm_name, None)
+        if isinstance(conv, nn.Conv2d) and norm is not None and not isinstance(norm, nn.Identity):
+            weight, bias = folded(conv, norm)
             conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
             setattr(module, norm_name, nn.Identity())
 
