@@ -45,7 +45,7 @@ class DenseAttention(PersonAttention):
     def forward(self, content: Tensor, position: Tensor) -> tuple[Tensor, None]:
         _, people, count, dim = content.shape
         stage = next(stage for stage in range(len(LAYOUTS)) if tokens_per_person(stage) == count)
-        mask = dense_mask(people, stage) if stage else None
+        mask = dense_mask(people, stage).to(content.device) if stage else None
         value = content.flatten(1, 2).transpose(0, 1)
         query = (content + position).flatten(1, 2).transpose(0, 1)
         attended, _ = F.multi_head_attention_forward(

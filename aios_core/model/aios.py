@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from aios_core.config import ModelConfig
+from aios_core.model.attention import PersonAttention
 from aios_core.model.backbone import ResNet, fold_norms
 from aios_core.model.decoder import Decoder, People
 from aios_core.model.denoising import DenoisingQueries
@@ -38,9 +39,17 @@ class AiOS(nn.Module):
         self.heads = Heads(config)
         self.label_enc = nn.Embedding(DENOISING_LABELS, dim)
 
-    def for_inference(self) -> AiOS:
-        """Itself in eval mode with its norms folded into convolutions: the same numbers sooner, no further training."""
+    def for_inference(self, precision: torch.dtype = torch.float32) -> AiOS:
+        """Itself in eval mode with its norms folded into convolutions: the same numbers sooner, no further training.
+
+        Args:
+            precision: of the autocast in which it will be called; weights of products are held as that would cast them.
+        """
         fold_norms(self.backbone)
+        if precision != torch.float32:
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear | PersonAttention):
+                    module.to(precision)
         return self.eval().to(memory_format=torch.channels_last)
 
     def forward(

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aios_core.model.linear import Linear, linear
+from aios_core.model.fused import has_kernels
+from aios_core.model.linear import Linear, linear, multiplied
 from aios_core.model.parts import LAYOUTS, Slot, tokens_per_person
-from aios_core.model.sampling import LevelShapes, Sampler, sampler
+from aios_core.model.sampling import KernelValues, LevelShapes, Sampler, kernel_runs, sampler
 
 
 def take(tokens: Tensor, slots: tuple[Slot, ...] | list[Slot]) -> Tensor:
@@ -65,13 +66,16 @@ class DeformableAttention(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def sampler(self, memory: Tensor, padding: Tensor, shapes: LevelShapes) -> Sampler:
+    def sampler(self, memory: Tensor, padding: Tensor, shapes: LevelShapes) -> Sampler | KernelValues:
         """What samples the values of the memory (B, S, dim), zero where padding (B, S, 1) is True."""
-        value = self.value_proj(memory).to(memory.dtype)  # a view, see `linear`
+        value = self.value_proj(memory)  # a view, see `linear`
+        by_kernel = has_kernels(value) and kernel_runs(value.shape[-1] // self.heads)
+        value = value if by_kernel else value.to(memory.dtype)
         value = value.masked_fill(padding, 0) if torch.is_grad_enabled() else value.masked_fill_(padding, 0)
-        return sampler(value.unflatten(-1, (self.heads, -1)), shapes, self.points)
+        value = value.unflatten(-1, (self.heads, -1))
+        return KernelValues(value, shapes) if by_kernel else sampler(value, shapes, self.points)
 
-    def forward(self, query: Tensor, references: Tensor, sample: Sampler, shapes: LevelShapes) -> Tensor:
+    def forward(self, query: Tensor, references: Tensor, sample: Sampler | KernelValues, shapes: LevelShapes) -> Tensor:
         """(B, N, dim). Queries are independent of each other.
 
         Args:
@@ -80,6 +84,10 @@ class DeformableAttention(nn.Module):
             sample: of the memory, from `sampler`.
         """
         shape = (*query.shape[:2], self.heads, self.levels, self.points)
+        if isinstance(sample, KernelValues):
+            query = multiplied(query)
+            offsets, logits = self.sampling_offsets(query).view(*shape, 2), self.attention_weights(query).view(shape)
+            return self.output_proj(sample.seen(offsets, logits, references).flatten(2))
         weights = self.attention_weights(query).to(references.dtype)
         weights = weights.unflatten(-1, (self.heads, -1)).softmax(-1).view(shape)
         heights, widths = zip(*shapes, strict=True)
@@ -94,7 +102,8 @@ class DeformableAttention(nn.Module):
         The offsets of both axes take turns in the published layer; along one they lie side by side.
         """
         layer = self.sampling_offsets
-        offsets = linear(query, layer.weight[axis::2], layer.bias[axis::2]).to(references.dtype)
+        weight, bias = (numbers[axis::2].contiguous() for numbers in (layer.weight, layer.bias))
+        offsets = linear(query, weight, bias).to(references.dtype)
         offsets = offsets.unflatten(-1, (self.heads, -1))
         centers = self._by_point(references[..., axis], sizes)
         if references.shape[-1] == 2:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.config import BackboneConfig
+from aios_core.model.fused import rectified_conv
 
 EPS = 1e-5
 
@@ -36,6 +37,14 @@ def conv_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     return F.conv2d(x, *folded(conv, norm), conv.stride, conv.padding)
 
 
+def rectified_conv_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
+    """relu(norm(conv(x)) + shortcut)."""
+    if isinstance(norm, nn.Identity):  # folded
+        return rectified_conv(conv, x, shortcut)
+    y = conv_norm(conv, norm, x)
+    return F.relu(y if shortcut is None else y.add_(shortcut), inplace=True)
+
+
 def folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Weight and bias of the one convolution that does what a convolution and a norm with fixed statistics do."""
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
@@ -44,13 +53,17 @@ def folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def fold_norms(module: nn.Module) -> None:
-    """Put every norm into the convolution before it, once and for all: for networks that are not trained further."""
+    """Put every norm into the convolution before it, once and for all: for networks that are not trained further.
+
+    Those that are there already stay.
+    """
     for name, conv in list(module.named_children()):
         if isinstance(conv, Block | nn.Sequential | ResNet):
             fold_norms(conv)
         norm_name = {"0": "1"}.get(name, name.replace("conv", "bn"))
-        if isinstance(conv, nn.Conv2d) and norm_name in dict(module.named_children()):
-            weight, bias = folded(conv, getattr(module, norm_name))
+        norm = getattr(module, norm_name, None)
+        if isinstance(conv, nn.Conv2d) and norm is not None and not isinstance(norm, nn.Identity):
+            weight, bias = folded(conv, norm)
             conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
             setattr(module, norm_name, nn.Identity())
 
@@ -84,9 +97,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
         for i in range(1, self.convolutions + 1):
-            x = conv_norm(getattr(self, f"conv{i}"), getattr(self, f"bn{i}"), x)
-            x = F.relu(x, inplace=True) if i < self.convolutions else x
-        return F.relu(x.add_(shortcut), inplace=True)
+            added = shortcut if i == self.convolutions else None
+            x = rectified_conv_norm(getattr(self, f"conv{i}"), getattr(self, f"bn{i}"), x, added)
+        return x
 
 
 def _block_sizes(kind: str, inputs: int, width: int, stride: int) -> tuple[tuple[int, int, int, int], ...]:
@@ -121,7 +134,7 @@ class ResNet(nn.Module):
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         """Feature maps (B, C, H / stride, W / stride), rounded up, by stride."""
         x = images.contiguous(memory_format=torch.channels_last)
-        x = F.relu(conv_norm(self.conv1, self.bn1, x), inplace=True)
+        x = rectified_conv_norm(self.conv1, self.bn1, x)
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         maps = {}
         for index, stride in enumerate(self.strides, 1):

@@ -15,6 +15,7 @@ from aios_core.config import ModelConfig
 from aios_core.model.attention import DeformableAttention, PersonAttention, by_slot, take
 from aios_core.model.canvas import Canvas
 from aios_core.model.encoder import Levels
+from aios_core.model.fused import added_norm
 from aios_core.model.heads import MLP, Heads
 from aios_core.model.linear import Linear
 from aios_core.model.parts import BODY, BODY_STAGE, LAYOUTS, PARTS, Slot
@@ -69,7 +70,7 @@ class DecoderLayer(nn.Module):
         """The new content. Lists hold the people (B, P, T, C) and, with denoising, the copies (B, M, Tc, C)."""
         copies = (content[1], position[1], same_group) if len(content) > 1 else ()
         attended = self.self_attn(content[0], position[0], *copies)
-        content = [self.norm2(x + y) for x, y in zip(content, attended, strict=False)]
+        content = [added_norm(self.norm2, x, y) for x, y in zip(content, attended, strict=False)]
         shapes = [x.shape[:3] for x in content]
         x, position, references = (
             torch.cat([part.flatten(1, 2) for part in parts], dim=1) for parts in (content, position, references)
@@ -78,8 +79,8 @@ class DecoderLayer(nn.Module):
         sample = self.cross_attn.sampler(memory, levels.padding[..., None], levels.shapes)
 
         def look(x: Tensor, position: Tensor, scaled: Tensor) -> Tensor:
-            x = self.norm1(x + self.cross_attn(x + position, scaled, sample, levels.shapes))
-            return self.norm3(x + self.linear2(self.linear1(x, rectified=True)))
+            x = added_norm(self.norm1, x, self.cross_attn(x + position, scaled, sample, levels.shapes))
+            return added_norm(self.norm3, x, self.linear2(self.linear1(x, rectified=True)))
 
         x = in_pieces(look, x, position, scaled)
         parts = x.split([people * tokens for _, people, tokens in shapes], dim=1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from aios_core.config import ModelConfig
 from aios_core.model.attention import DeformableAttention
 from aios_core.model.canvas import Canvas, canvas_of
+from aios_core.model.fused import added_norm
 from aios_core.model.linear import Linear
 from aios_core.model.pieces import in_pieces
 from aios_core.model.position import image_position, pixel_centers, resize_mask, valid_extent
@@ -80,8 +81,8 @@ class EncoderLayer(nn.Module):
         sample = self.self_attn.sampler(x, levels.padding[..., None], levels.shapes)
 
         def look(x: Tensor, position: Tensor, references: Tensor) -> Tensor:
-            x = self.norm1(x + self.self_attn(x + position, references, sample, levels.shapes))
-            return self.norm2(x + self.linear2(self.linear1(x, rectified=True)))
+            x = added_norm(self.norm1, x, self.self_attn(x + position, references, sample, levels.shapes))
+            return added_norm(self.norm2, x, self.linear2(self.linear1(x, rectified=True)))
 
         return in_pieces(look, x, position, references)
 

@@ -37,9 +37,18 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, rectified: bool = Fal
         # With rows that do not follow each other it takes a thousand times as long.
         weight, bias = weight.contiguous(), None if bias is None else bias.contiguous()
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if rectified else "none", [], "")
+    if rectified and bias is not None and x.is_cuda and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+        x, weight, bias = (multiplied(tensor) for tensor in (x, weight, bias))
+        return torch._addmm_activation(bias, x.flatten(0, -2), weight.t()).view(*x.shape[:-1], -1)
     y = F.linear(x, weight, bias)
     # In place only where no gradient is wanted: a change of `y`, a view, makes the gradient copy it several times.
     return F.relu(y, inplace=not torch.is_grad_enabled()) if rectified else y
+
+
+def multiplied(x: Tensor) -> Tensor:
+    """x in the precision that products have here: autocast would make it anew for every one."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 def _may_use_onednn(x: Tensor) -> bool:

@@ -46,7 +46,7 @@ def _sample(rgb: Tensor, size: int, axis: int) -> Tensor:
     shape = [-1 if i == axis else 1 for i in range(rgb.ndim)]
     near, far = (1 - part).reshape(shape), np.where(first + 1 < old, part, 0).astype(np.float32).reshape(shape)
     second = np.minimum(first + 1, old - 1)
-    first, second, near, far = (torch.from_numpy(array).to(rgb.device) for array in (first, second, near, far))
+    first, second, near, far = (sent(torch.from_numpy(array), rgb.device) for array in (first, second, near, far))
     return rgb.index_select(axis, first) * near + rgb.index_select(axis, second) * far
 
 
@@ -57,8 +57,13 @@ def normalise(rgb: np.ndarray) -> Tensor:
 
 def normalised(rgb: Tensor) -> Tensor:
     """(..., 3, H, W) float32 from pictures (..., H, W, 3) in 0..255, channels last in memory as those are."""
-    mean, std = torch.from_numpy(MEAN).to(rgb.device), torch.from_numpy(STD).to(rgb.device)
+    mean, std = (sent(torch.from_numpy(array), rgb.device) for array in (MEAN, STD))
     return rgb.float().sub(mean).div_(std).movedim(-1, -3)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The processor's tensor on a device, without waiting until a GPU has done what it was told before."""
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
 def preprocess(rgb: np.ndarray, config: ModelConfig) -> Tensor:

@@ -1,8 +1,9 @@
 """Bilinear samples of feature levels, weighted and summed: the inner loop of deformable attention.
 
-`sampler` chooses between an embedding bag (CPU), fused kernels (CUDA with Triton), grid_sample (Apple's GPU, ONNX)
-and, for training on the CPU, compiled loops. All compute the same; tests hold them against each other. Places are in
-pixels of each level, x to the right and y down: the first pixel's centre lies at 0.5, what lies outside is zero.
+`sampler` chooses between an embedding bag (CPU), grid_sample (Apple's GPU, ONNX) and, for training, compiled loops (CPU)
+or kernels with a gradient (CUDA with Triton); without one, a kernel does more than they there (`sampling_triton`). All
+compute the same; tests hold them against each other. Places are in pixels of each level, x to the right and y down: the
+first pixel's centre lies at 0.5, what lies outside is zero.
 """
 
 from __future__ import annotations
@@ -34,24 +35,38 @@ def sampler(value: Tensor, shapes: LevelShapes, points: int) -> Sampler:
         from aios_core.model.sampling_numba import sample_by_loop  # numba takes a second to import
 
         return partial(sample_by_loop, value, shapes)
-    if device == "cuda" and is_plain and kernel_runs(value.shape[-1]):
+    if device == "cuda" and needs_gradient and is_plain and kernel_runs(value.shape[-1]):
         from aios_core.model.sampling_gradient_triton import sample_with_gradient
+
+        return partial(sample_with_gradient, value, shapes)
+    return partial(sample_by_bag, bordered_table(value, shapes, points))
+
+
+@dataclass(frozen=True)
+class KernelValues:
+    """Values that one kernel samples, softmax and places included."""
+
+    value: Tensor
+    """(B, S, heads, channels)"""
+    shapes: LevelShapes
+
+    def seen(self, offsets: Tensor, logits: Tensor, references: Tensor) -> Tensor:
+        """Weighted sums of samples (B, N, heads, channels); arguments as `sample_by_kernel` has them."""
         from aios_core.model.sampling_triton import sample_by_kernel
 
-        return partial(sample_with_gradient if needs_gradient else sample_by_kernel, value, shapes)
-    return partial(sample_by_bag, bordered_table(value, shapes, points))
+        return sample_by_kernel(self.value, self.shapes, offsets, logits, references)
 
 
 @cache
 def kernel_runs(channels: int) -> bool:
-    """Whether kernels can be built here for so many channels, a power of two: Triton needs a C compiler for it."""
+    """Whether the kernel can be built here for so many channels, a power of two: Triton needs a C compiler for it."""
     if importlib.util.find_spec("triton") is None or channels & (channels - 1):
         return False
     from aios_core.model.sampling_triton import sample_by_kernel
 
-    value, places = torch.zeros(1, 1, 1, channels, device="cuda"), torch.zeros(1, 1, 1, 1, 1, device="cuda")
+    value, offsets = (torch.zeros(1, 1, 1, *shape, device="cuda") for shape in ((channels,), (1, 1, 2)))
     try:
-        sample_by_kernel(value, ((1, 1),), places, places, places)
+        sample_by_kernel(value, ((1, 1),), offsets, offsets[..., 0], offsets[:, :, 0, :, 0])
     except Exception as error:  # whatever Triton, the compiler it calls or the driver say
         warnings.warn(f"Sampling without Triton, which is slower: {error}", stacklevel=2)
         return False

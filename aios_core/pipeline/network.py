@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from aios_core.body.body_model import BodyModel
 from aios_core.config import AIOS, CaptureConfig, ModelConfig
@@ -15,9 +17,10 @@ from aios_core.errors import AiosError, CheckpointError
 from aios_core.media import Footage, Frame
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import load_checkpoint, model_of, weights_path
+from aios_core.model.cuda_graph import Replayer
 from aios_core.model.framing import Framing, framing
 from aios_core.model.predictions import LayerPredictions, copied_to_cpu
-from aios_core.model.preprocess import preprocess_batch
+from aios_core.model.preprocess import preprocess_batch, sent
 from aios_core.pipeline.colours import with_colours
 from aios_core.pipeline.mirror import seen_twice
 from aios_core.pipeline.people import DEFAULT_THRESHOLD, FramePeople, people_from_predictions, without_duplicates
@@ -53,6 +56,8 @@ class Network:
     """Of matrix products."""
     thorough: bool = False
     """Look at the mirror image of every picture as well."""
+    replayer: Replayer = field(default_factory=Replayer, repr=False, compare=False)
+    """Of forward passes on CUDA."""
 
     @property
     def config(self) -> ModelConfig:
@@ -103,9 +108,10 @@ def load_network(config: CaptureConfig, body: BodyModel) -> Network:
     stated = (checkpoint.metadata or {}).get("score_threshold")
     threshold = float(stated or DEFAULT_THRESHOLD) * (THOROUGH_SHARE if config.thorough else 1)
     threshold = threshold if config.threshold is None else config.threshold
-    model = model.for_inference().to(device, memory_format=torch.channels_last)
+    precision = getattr(torch, config.precision)
+    model = model.for_inference(precision).to(device, memory_format=torch.channels_last)
     least_score = HOPELESS_SHARE * threshold if config.fast else 0.0
-    return Network(model, device, means, threshold, least_score, getattr(torch, config.precision), config.thorough)
+    return Network(model, device, means, threshold, least_score, precision, config.thorough)
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -149,14 +155,26 @@ def start_looking(network: Network, frames: Sequence[Frame], placed: Framing) ->
     if network.thorough:
         pixels = torch.cat([pixels, pixels.flip(2)])  # all mirror images behind all pictures
     on_gpu = network.device.type == "cuda"
-    pixels = (pixels.pin_memory() if on_gpu else pixels).to(network.device, non_blocking=True)
-    images = preprocess_batch(pixels, placed)
-    padding = torch.zeros(len(images), *images.shape[2:], dtype=torch.bool, device=network.device)
-    halved = network.precision != torch.float32
-    with torch.autocast(network.device.type, network.precision if halved else None, enabled=halved):
-        predictions = network.model(images, padding, least_score=network.least_score).final
-    predictions = copied_to_cpu(predictions)
-    return Looking(predictions, torch.cuda.current_stream(network.device).record_event() if on_gpu else None)
+    with torch.cuda.device(network.device) if on_gpu else nullcontext():
+        predictions = copied_to_cpu(look(network, preprocess_batch(sent(pixels, network.device), placed)))
+        return Looking(predictions, torch.cuda.current_stream().record_event() if on_gpu else None)
+
+
+def look(network: Network, images: Tensor) -> LayerPredictions:
+    """The model's predictions for pictures (B, 3, H, W) as it wants them, on its device.
+
+    On CUDA they last until the next call. Counting people, as fast captures do, cannot be recorded.
+    """
+
+    def forward(images: Tensor) -> LayerPredictions:
+        padding = torch.zeros(len(images), *images.shape[2:], dtype=torch.bool, device=images.device)
+        halved = network.precision != torch.float32
+        with torch.autocast(network.device.type, network.precision if halved else None, enabled=halved):
+            return network.model(images, padding, least_score=network.least_score).final
+
+    if images.is_cuda and not network.least_score:
+        return network.replayer.look(forward, images)
+    return forward(images)
 
 
 def people_in(
