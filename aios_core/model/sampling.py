@@ -1,6 +1,6 @@
 """Bilinear samples of feature levels, weighted and summed: the inner loop of deformable attention.
 
-`sampler` chooses between an embedding bag (CPU), grid_sample (Apple's GPU, ONNX) and, for training, compiled loops (CPU)
+`sampler` chooses between an embedding bag (CPU), grid_sample (Apple's GPU, ONNX) and, in training, compiled loops (CPU)
 or kernels with a gradient (CUDA with Triton); without one, a kernel does more than they there (`sampling_triton`). All
 compute the same; tests hold them against each other. Places are in pixels of each level, x to the right and y down: the
 first pixel's centre lies at 0.5, what lies outside is zero.
