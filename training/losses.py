@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -212,11 +213,33 @@ def decoder_losses(
         indices = match([_costs(layer, targets) for layer in layers], valid)
     people = valid.flatten().nonzero()[:, 0]
     total, sums = torch.zeros((), device=valid.device), {}
-    for layer, index in zip(layers, indices, strict=True):
-        for name, value in layer_loss(layer, targets, index, people, body, weights, focal_px, size).items():
-            total = total + value
+    for numbers in _by_stage(layers):
+        times = len(numbers)
+        several = together([layers[n] for n in numbers])
+        index = torch.cat([indices[n] for n in numbers])
+        of_all = torch.cat([people + n * valid.numel() for n in range(times)])
+        again = Targets(**{name: torch.cat([value] * times) for name, value in vars(targets).items()})
+        for name, value in layer_loss(several, again, index, of_all, body, weights, focal_px, size).items():
+            total = total + times * value  # all are means, or sums for each person
             sums[name] = value.detach()
     return Losses(total, sums)
+
+
+def _by_stage(layers: Sequence[LayerPredictions]) -> list[list[int]]:
+    """Numbers of the layers that predict the same things: together they take as many calls as one alone."""
+    stages: dict[tuple[str, ...], list[int]] = {}
+    for number, layer in enumerate(layers):
+        predicted = tuple(name for name, value in vars(layer).items() if value is not None)
+        stages.setdefault((*predicted, str(layer.boxes.shape)), []).append(number)
+    return list(stages.values())
+
+
+def together(layers: Sequence[LayerPredictions]) -> LayerPredictions:
+    """The predictions of L layers (B, ...) as those of one layer for L times as many pictures (L * B, ...)."""
+    fields = {name: [getattr(layer, name) for layer in layers] for name in vars(layers[0])}
+    return LayerPredictions(
+        **{name: None if values[0] is None else torch.cat(values) for name, values in fields.items()}
+    )
 
 
 def _costs(p: LayerPredictions, t: Targets) -> Tensor:

@@ -71,6 +71,13 @@ class AiOS(nn.Module):
                 fewer people than the configuration says; 0 keeps them all.
         """
         memory, levels = self.encode(images, padding_mask)
+        return self.decode(memory, levels, denoising, all_layers, least_score)
+
+    def decode(
+        self, memory: Tensor, levels: Levels, denoising: DenoisingQueries | None = None, all_layers: bool = False,
+        least_score: float = 0.0,
+    ) -> Predictions:  # fmt: skip
+        """Everybody in the pictures that `encode` has described; see `forward`."""
         selection = self.proposals(memory, levels, all_tokens=all_layers)
         people = People(BOX_STAGE, self._content(selection)[:, :, None], selection.references[:, :, None])
         copies = same_group = None

@@ -35,7 +35,9 @@ def sampler(value: Tensor, shapes: LevelShapes, points: int) -> Sampler:
         from aios_core.model.sampling_numba import sample_by_loop  # numba takes a second to import
 
         return partial(sample_by_loop, value, shapes)
-    if device == "cuda" and needs_gradient and is_plain and kernel_runs(value.shape[-1]):
+    if device == "cuda" and needs_gradient and is_plain:
+        if not kernel_runs(value.shape[-1], with_gradient=True):
+            return partial(sample_by_grid, value, shapes)  # a bag's gradient sorts all samples
         from aios_core.model.sampling_gradient_triton import sample_with_gradient
 
         return partial(sample_with_gradient, value, shapes)
@@ -58,15 +60,21 @@ class KernelValues:
 
 
 @cache
-def kernel_runs(channels: int) -> bool:
-    """Whether the kernel can be built here for so many channels, a power of two: Triton needs a C compiler for it."""
+def kernel_runs(channels: int, with_gradient: bool = False) -> bool:
+    """Whether kernels can be built here for so many channels, a power of two: Triton needs a C compiler for it."""
     if importlib.util.find_spec("triton") is None or channels & (channels - 1):
         return False
-    from aios_core.model.sampling_triton import sample_by_kernel
-
-    value, offsets = (torch.zeros(1, 1, 1, *shape, device="cuda") for shape in ((channels,), (1, 1, 2)))
     try:
-        sample_by_kernel(value, ((1, 1),), offsets, offsets[..., 0], offsets[:, :, 0, :, 0])
+        if with_gradient:
+            from aios_core.model.sampling_gradient_triton import sample_with_gradient
+
+            value, places = (torch.zeros(1, 1, 1, *shape, device="cuda") for shape in ((channels,), (1, 1)))
+            sample_with_gradient(value.requires_grad_(), ((1, 1),), places, places, places).sum().backward()
+        else:
+            from aios_core.model.sampling_triton import sample_by_kernel
+
+            value, offsets = (torch.zeros(1, 1, 1, *shape, device="cuda") for shape in ((channels,), (1, 1, 2)))
+            sample_by_kernel(value, ((1, 1),), offsets, offsets[..., 0], offsets[:, :, 0, :, 0])
     except Exception as error:  # whatever Triton, the compiler it calls or the driver say
         warnings.warn(f"Sampling without Triton, which is slower: {error}", stacklevel=2)
         return False

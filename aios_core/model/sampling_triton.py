@@ -63,7 +63,7 @@ def sampling_kernel(
                 row = upper + corner // 2
                 share = (1.0 - tl.abs(px - column)) * (1.0 - tl.abs(py - row)) * weight
                 exists = is_lane & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-                place = start + tl.where(exists, row * width + column, 0.0).to(tl.int64)
+                place = start + (row * width + column).to(tl.int64)  # not read where it does not exist
                 address = ((picture * tokens + place) * heads + lane % heads) * channels
                 read = tl.load(value + address[:, None] + channel, mask=exists[:, None], other=0.0)
                 total += tl.where(exists, share, 0.0)[:, None] * read.to(tl.float32)
