@@ -75,6 +75,8 @@ class TrainConfig(RunConfig):
     """Pictures are cropped by up to this factor over showing all of them, around one of the people."""
     paired_share: float = 0.5
     """Share of the pictures that are two crops side by side."""
+    draw_on_device: bool = False
+    """Crops and colours of pictures are computed where the network is: beside a GPU, processors cannot keep up."""
     dense_steps: int = 0
     """First steps, in which backbone and encoder alone learn from boxes and heat-maps: they cost half."""
     matrix_rate: float = 6e-4

@@ -27,7 +27,8 @@ from training.denoising import noised_copies
 from training.dense import HeatmapHead, encoder_loss, heatmap_loss, side_loss
 from training.losses import decoder_losses
 from training.recipe import Randomness, Recipe, in_each_tensor
-from training.targets import Targets, batch, first_people
+from training.targets import Targets, batch, first_people, undrawn_batch
+from training.views import Undrawn, drawn_where_they_are
 
 NARROWEST_MATRIX = 16
 """Rows and columns of a matrix that Muon trains."""
@@ -37,7 +38,7 @@ NARROWEST_MATRIX = 16
 class OpenBatch:
     """Pictures with their people and noised copies of them."""
 
-    images: Tensor
+    images: Tensor | Undrawn
     """(B, H, W, 3) uint8"""
     targets: Targets
     copies: DenoisingQueries | None
@@ -82,7 +83,11 @@ class OpenRecipe(Recipe):
         return iter(DataLoader(batches, batch_size=None, num_workers=len(seeds), pin_memory=on_gpu))
 
     def forward(self, batch: OpenBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        config, weights, images, targets = self.config, self.config.weights, normalised(batch.images), batch.targets
+        config, weights, targets = self.config, self.config.weights, batch.targets
+        pictures = batch.images
+        if isinstance(pictures, Undrawn):
+            pictures = drawn_where_they_are(pictures).movedim(1, -1)
+        images = normalised(pictures)
         size = torch.tensor(images.shape[:1:-1], dtype=torch.float32, device=images.device)
         mask = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool, device=images.device)
         predictions, device = None, images.device.type
@@ -142,7 +147,8 @@ def draw_batch(
 ) -> OpenBatch:
     """A batch of a step."""
     pictures = [_picture(config, samples, randomness.numpy) for _ in range(config.batch)]
-    images, targets = batch(pictures, config, model.at_scale(drawn_scale(config, step)), randomness.numpy)
+    prepare = undrawn_batch if config.draw_on_device else batch
+    images, targets = prepare(pictures, config, model.at_scale(drawn_scale(config, step)), randomness.numpy)
     targets = first_people(targets, MAX_PEOPLE)
     if step < config.dense_steps:
         return OpenBatch(images, targets, None)

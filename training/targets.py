@@ -1,8 +1,8 @@
-"""From labelled pictures to a batch: crop, flip, colour, and targets in the network's units."""
+"""From labelled pictures to a batch: how they are seen, and targets in the network's units."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ from aios_core.model.framing import Framing, framing
 from aios_core.model.preprocess import MEAN
 from training.config import TrainConfig
 from training.data.sample import MAX_PEOPLE, Sample, joints_px
+from training.views import AS_IT_IS, Undrawn, View, draw_colours, drawn, undrawn
 
 SHAPES = (0.3, (1.25, 1.55)), (0.25, (1.6, 1.9)), (0.3, (0.5, 0.8)), (0.15, (0.8, 2.4))
 """Shares of photographs, films, upright pictures and others, and their width by height."""
@@ -76,16 +77,36 @@ def batch(
 ) -> tuple[Tensor, Targets]:
     """Pictures (B, H, W, 3) uint8 RGB of one shape for a network, each of the samples given for it, and targets.
 
-    Samples that share a picture lie side by side, or one above the other where it is upright. Without augmentation
-    the first sample's shape is everyone's.
+    Samples that share a picture, two at most, lie side by side, or one above the other where it is upright. Without
+    augmentation the first sample's shape is everyone's.
     """
+    seen, placed, targets = views(pictures, config, model, rng, augment)
+    images = np.stack([_picture(views, placed) for views in seen])
+    return torch.from_numpy(images), targets
+
+
+def undrawn_batch(
+    pictures: list[tuple[Sample, ...]], config: TrainConfig, model: ModelConfig, rng: np.random.Generator
+) -> tuple[Undrawn, Targets]:
+    """The same, its pictures to be drawn where the network is."""
+    seen, placed, targets = views(pictures, config, model, rng)
+    return undrawn(seen, placed, _axis(placed)), targets
+
+
+def views(
+    pictures: list[tuple[Sample, ...]],
+    config: TrainConfig,
+    model: ModelConfig,
+    rng: np.random.Generator,
+    augment: bool = True,
+) -> tuple[list[list[tuple[np.ndarray, View]]], Framing, Targets]:
+    """For each picture the images of its samples and how they are seen; how pictures lie in the canvas; targets."""
     height, width = pictures[0][0].image.shape[:2]
     placed = framing(*((round(1000 * _shape(rng)), 1000) if augment else (width, height)), model)
     prepared = [_prepare(samples, placed, config, model, rng, augment) for samples in pictures]
-    images = torch.from_numpy(np.stack([image for image, _ in prepared]))
     names = [f.name for f in fields(Targets)]
     stacked = {name: torch.from_numpy(np.stack([target[name] for _, target in prepared])) for name in names}
-    return images, Targets(**stacked)
+    return [seen for seen, _ in prepared], placed, Targets(**stacked)
 
 
 def first_people(targets: Targets, count: int) -> Targets:
@@ -96,6 +117,11 @@ def first_people(targets: Targets, count: int) -> Targets:
 
 def mirrored(sample: Sample) -> Sample:
     """The sample seen in a mirror: left and right change places in the picture and in the labels."""
+    return replace(with_mirrored_labels(sample), image=cv2.flip(sample.image, 1))
+
+
+def with_mirrored_labels(sample: Sample) -> Sample:
+    """The same, with the picture as it was."""
     width = sample.image.shape[1]
     flip = np.array([-1, 1, 1], np.float32)
 
@@ -103,7 +129,7 @@ def mirrored(sample: Sample) -> Sample:
         return np.stack([width - b[:, 2], b[:, 1], width - b[:, 0], b[:, 3]], -1)
 
     return Sample(
-        image=cv2.flip(sample.image, 1), focal_px=sample.focal_px,
+        image=sample.image, focal_px=sample.focal_px,
         full_pose=mirrored_pose(sample.full_pose), betas=sample.betas, expression=sample.expression,
         transl=sample.transl * flip, joints=sample.joints[:, _MIRROR_144] * flip,
         joints_visible=sample.joints_visible[:, _MIRROR_144], boxes_xyxy_px=boxes(sample.boxes_xyxy_px),
@@ -136,41 +162,44 @@ def _prepare(
     model: ModelConfig,
     rng: np.random.Generator,
     augment: bool,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One picture of samples and its targets, the largest people first."""
-    image = np.full((*placed.canvas[::-1], 3), np.round(MEAN), np.uint8)
-    along = int(placed.resized[1] > placed.resized[0])  # the axis along which samples follow each other
-    size = np.array(placed.resized)
-    size[along] //= len(samples)
-    found = []
+) -> tuple[list[tuple[np.ndarray, View]], dict[str, np.ndarray]]:
+    """How the samples of one picture are seen, and its targets, the largest people first."""
+    along, size = _axis(placed), _part_size(placed, len(samples))
+    seen, found = [], []
     for number, sample in enumerate(samples):
-        if augment and rng.random() < 0.5:
-            sample = mirrored(sample)
+        is_mirrored = augment and rng.random() < 0.5
+        sample = with_mirrored_labels(sample) if is_mirrored else sample
         zoom, shift = _crop(sample, size, len(samples) > 1, config.max_zoom, rng, augment)
-        matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]], np.float32)
-        # Area-like filtering: warpAffine alone would alias when shrinking.
-        source = cv2.blur(sample.image, (2, 2)) if zoom < 0.75 else sample.image
-        tile = cv2.warpAffine(source, matrix, size.tolist(), flags=cv2.INTER_LINEAR)
+        seen.append((sample.image, View(zoom, shift, is_mirrored, draw_colours(rng) if augment else AS_IT_IS)))
         low = np.array(placed.corner)
         low[along] += number * size[along]
-        high = low + size
-        image[low[1] : high[1], low[0] : high[0]] = recoloured(tile, rng) if augment else tile
-        bounds = np.concatenate((low, high)).astype(np.float32)
+        bounds = np.concatenate((low, low + size)).astype(np.float32)
         found.append(_targets(sample, zoom, shift + bounds[:2], bounds, placed.canvas, model.camera_focal_px))
     arrays = {name: np.concatenate([targets[name] for targets in found]) for name in found[0]}
     order = np.argsort(-arrays["boxes"][:, 3], kind="stable")[:MAX_PEOPLE]
-    return image, {name: _padded(array[order]) for name, array in arrays.items()}
+    return seen, {name: _padded(array[order]) for name, array in arrays.items()}
 
 
-def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A picture (H, W, 3) uint8 as another camera would have it: colours, gamma, saturation, sharpness."""
-    gain, saturation = rng.uniform(0.8, 1.2, 3), rng.uniform(0.4, 1.4)
-    grey = np.array([[0.3, 0.6, 0.1]])
-    image = cv2.transform(image, (saturation * np.eye(3) + (1 - saturation) * grey) * gain)
-    sharpness = rng.uniform(0.3, 2.0)
-    image = cv2.addWeighted(image, sharpness, cv2.GaussianBlur(image, (0, 0), 1.0), 1 - sharpness, 0)
-    gamma = np.exp(rng.normal(0, 0.2))
-    return cv2.LUT(image, np.round((np.arange(256) / 255) ** gamma * 255).astype(np.uint8))
+def _axis(placed: Framing) -> int:
+    """The axis along which samples follow each other, 0 = x."""
+    return int(placed.resized[1] > placed.resized[0])
+
+
+def _part_size(placed: Framing, samples: int) -> np.ndarray:
+    """(2,) width and height of a sample's part of the picture."""
+    size = np.array(placed.resized)
+    size[_axis(placed)] //= samples
+    return size
+
+
+def _picture(seen: list[tuple[np.ndarray, View]], placed: Framing) -> np.ndarray:
+    """(H, W, 3) uint8: the samples in the grey canvas."""
+    picture = np.full((*placed.canvas[::-1], 3), np.round(MEAN), np.uint8)
+    along, size = _axis(placed), _part_size(placed, len(seen))
+    for number, (image, view) in enumerate(seen):
+        x, y = np.array(placed.corner) + np.eye(2, dtype=int)[along] * number * size
+        picture[y : y + size[1], x : x + size[0]] = drawn(image, view, size.tolist())
+    return picture
 
 
 def _crop(

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,13 +24,14 @@ from training import targets as targets_module
 from training.config import OPEN
 from training.data.sample import Sample, joints_px, read_shard, write_shard
 from training.dense import side_loss
-from training.losses import layer_loss, project
+from training.losses import decoder_losses, layer_loss, project
 from training.matcher import iou_and_giou, match, match_costs, oks
 from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
 from training.open_recipe import OpenRecipe
 from training.recipe import Randomness
-from training.targets import batch, first_people, fit_camera, mirrored, recoloured
+from training.targets import batch, first_people, fit_camera, mirrored, undrawn_batch
 from training.train import Limits, train
+from training.views import draw_colours, drawn_where_they_are, recoloured
 
 TINY = replace(
     MODEL, backbone=BackboneConfig("basic", (1, 1, 1, 1), (16, 16, 32, 32), stem_width=16, frozen_norm=False),
@@ -237,6 +239,18 @@ def test_losses_vanish_at_the_truth_and_grow_away_from_it():
     assert worse["keypoints"] > 0.4 and worse["global_orient"] > 0.5 and worse["joints_3d"] > 0.1
 
 
+def test_layers_of_a_stage_lose_together_what_each_loses_alone():
+    _, t = batch([(make_sample(0),), (make_sample(1),)], QUICK, TINY, np.random.default_rng(0), augment=False)
+    truth, body, size = truth_as_prediction(t), TorchBody(open_body()), torch.tensor([96.0, 64.0])
+    layers = [replace(truth, keypoints=t.keypoints + 0.05 * k, betas=t.betas + k) for k in range(3)]
+    layers.append(LayerPredictions(logits=truth.logits, boxes=0.9 * truth.boxes))  # of the box stage
+    for copies in (0, 1):
+        together = decoder_losses(layers, t, body, QUICK.weights, 500.0, size, copies)
+        alone = [decoder_losses([layer], t, body, QUICK.weights, 500.0, size, copies) for layer in layers]
+        assert float(together.total) == pytest.approx(sum(float(losses.total) for losses in alone), rel=1e-5)
+        assert float(together.total) > 5
+
+
 def test_who_is_only_turned_loses_nothing_where_the_turn_is_taken_out():
     _, t = batch([(make_sample(),)], QUICK, TINY, np.random.default_rng(0), augment=False)
     prediction = truth_as_prediction(t)
@@ -340,16 +354,18 @@ def test_batches_that_other_processes_prepare_are_like_those_prepared_here(tmp_p
     monkeypatch.setattr(targets_module, "SHAPES", ((1.0, (1.5, 1.5)),))
     write_shard(tmp_path, 0, [make_sample(seed) for seed in range(4)])
     sizes, drawn = [], []
-    for workers in (0, 2):
-        recipe = OpenRecipe(replace(QUICK, scales=(0.5, 1.0), loader_workers=workers), TINY.at_scale(4), tmp_path)
-        randomness = Randomness(np.random.default_rng(3), torch.Generator().manual_seed(3))
+    for workers, on_device in ((0, False), (2, False), (2, True)):
+        config = replace(QUICK, scales=(0.5, 1.0), loader_workers=workers, draw_on_device=on_device)
+        recipe = OpenRecipe(config, TINY.at_scale(4), tmp_path)
+        randomness = Randomness(np.random.default_rng(3 + on_device), torch.Generator().manual_seed(3))
         batches = [recipe.draw(step, randomness) for step in range(5, 11)]
-        sizes.append([batch.images.shape for batch in batches])
-        drawn += [batch.targets.boxes[0] for batch in batches]
+        images = [batch.images for batch in batches]
+        sizes.append([image.placed.canvas[::-1] if on_device else tuple(image.shape[1:3]) for image in images])
+        drawn += [(image.mix if on_device else image).numpy().tobytes() for image in images]
         loss, _ = recipe(batches[0])
         assert loss.isfinite()
-    assert sizes[0] == sizes[1], "the steps come in order"
-    assert len({boxes.numpy().tobytes() for boxes in drawn}) == len(drawn), "and no process draws what another does"
+    assert sizes[0] == sizes[1] == sizes[2], "the steps come in order"
+    assert len(set(drawn)) == len(drawn), "and no process draws what another does"
 
 
 def test_the_best_threshold_on_a_hand_worked_case():
@@ -374,9 +390,25 @@ def test_the_loss_is_computed_where_the_batch_is(tmp_path):
 
 def test_recoloured_pictures_stay_pictures_and_differ():
     picture = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
-    drawn = [recoloured(picture, np.random.default_rng(k)) for k in range(8)]
-    assert all(image.dtype == np.uint8 and image.shape == picture.shape for image in drawn)
-    assert min(np.abs(image.astype(float) - picture).mean() for image in drawn) > 1
+    pictures = [recoloured(picture, draw_colours(np.random.default_rng(k))) for k in range(8)]
+    assert all(image.dtype == np.uint8 and image.shape == picture.shape for image in pictures)
+    assert min(np.abs(image.astype(float) - picture).mean() for image in pictures) > 1
+
+
+@pytest.mark.parametrize("shape", [16 / 9, 9 / 16], ids=["side by side", "one above the other"])
+def test_pictures_drawn_where_the_network_is_are_those_drawn_on_the_processor(shape, monkeypatch):
+    monkeypatch.setattr(targets_module, "SHAPES", ((1.0, (shape, shape)),))
+    sizes = [(192, 128), (192, 128), (160, 144), (192, 128), (192, 128)]
+    samples = [make_sample(seed, width=w, height=h) for seed, (w, h) in enumerate(sizes)]
+    smooth = [replace(s, image=cv2.GaussianBlur(s.image, (0, 0), 3)) for s in samples]
+    pictures, config, model = [tuple(smooth[:2]), tuple(smooth[2:4]), (smooth[4],)], QUICK, TINY.at_scale(3)
+    expected, targets = batch(pictures, config, model, np.random.default_rng(5))
+    undrawn, same_targets = undrawn_batch(pictures, config, model, np.random.default_rng(5))
+    found = drawn_where_they_are(undrawn).movedim(1, -1)
+    assert torch.equal(targets.boxes, same_targets.boxes) and found.shape == expected.shape
+    error = (found - expected.float()).abs()
+    assert error.mean() < 1 and (error > 8).float().mean() < 0.01, "but at the border between two samples"
+    assert expected.float().std() > 10
 
 
 def test_the_side_of_limbs_is_asked_where_limbs_are_seen():
