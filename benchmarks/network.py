@@ -49,9 +49,9 @@ def picture(height: int, width: int, batch: int = 1) -> Inputs:
     return images, torch.zeros(batch, height, width, dtype=torch.bool)
 
 
-def ours(config: ModelConfig) -> nn.Module:
+def ours(config: ModelConfig, precision: torch.dtype = torch.float32) -> AiOS:
     """The network as a capture runs it."""
-    return AiOS(config).for_inference()
+    return AiOS(config).for_inference(precision)
 
 
 def plain() -> nn.Module:
@@ -181,12 +181,16 @@ def stages(height: int, width: int, repeats: int) -> list[Stage]:
 
 
 def flops(run: Callable[[], object]) -> int:
-    """Operations of all products and convolutions in a call, oneDNN's linear layers among them."""
+    """Operations of all products and convolutions in a call, oneDNN's and cuBLAS's rectified layers among them."""
 
     def of_linear(x: Sequence[int], weight: Sequence[int], *_, **__) -> int:
         return 2 * math.prod(x) * weight[0]
 
-    mapping = {torch.ops.mkldnn._linear_pointwise: of_linear} if onednn_is_faster() else None
+    def of_rectified(_bias: Sequence[int], x: Sequence[int], weight: Sequence[int], *_, **__) -> int:
+        return 2 * math.prod(x) * weight[1]
+
+    mapping = {torch.ops.aten._addmm_activation: of_rectified}
+    mapping |= {torch.ops.mkldnn._linear_pointwise: of_linear} if onednn_is_faster() else {}
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter, torch.no_grad():
         run()
     return counter.get_total_flops()

@@ -30,7 +30,9 @@ LEAST_SCALE, MOST_SCALE = 0.25, 4.0
 FAST_SCALE = 0.7
 """Further factor of fast captures by networks that know pictures of several sizes: half the pixels."""
 PIXELS_AT_ONCE = {"cpu": 1_100_000, "cuda": 17_600_000, "mps": 4_400_000}
-"""Of a batch: enough to keep the device busy, not so much memory that it is felt. Measured on CPUs alone."""
+"""Of a batch: enough to keep the device busy, not so much memory that it is felt. Measured on CPUs and on an H200, in
+bfloat16: preset `aios` at 800x1333 takes 8.20 ms a frame alone, 5.01 of 4, 4.47 of 8 and 4.19 of 16 at once, preset
+`open` at 552x920 4.26 alone, 0.93 of 8, 0.70 of 16 and 0.58 of 32. Apple's GPUs have not been measured."""
 MOST_FRAMES_AT_ONCE = 16
 PRECISIONS = ("float32", "bfloat16", "float16")
 HOPELESS_SHARE = 0.3
