@@ -81,7 +81,7 @@ def batch(
     augmentation the first sample's shape is everyone's.
     """
     seen, placed, targets = views(pictures, config, model, rng, augment)
-    images = np.stack([_picture(views, placed) for views in seen])
+    images = np.stack([_picture(samples, placed) for samples in seen])
     return torch.from_numpy(images), targets
 
 
