@@ -64,6 +64,7 @@ def processes(device: str | None = None) -> Iterator[Processes]:
     own = torch.device(kind, local) if kind == "cuda" else torch.device(kind)
     if own.type == "cuda":
         torch.cuda.set_device(own)
+        torch.backends.cuda.matmul.allow_tf32 = True  # in products that are not in half precision
     if world > 1:
         dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
     try:

@@ -49,7 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train; the exit code."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    torch.set_float32_matmul_precision("high")  # on a GPU: products of float32 in TF32
     keep_freed_memory()
     asked_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())

@@ -73,7 +73,7 @@ def test_the_people_of_footage_keep_their_colours_and_differ_in_them():
 
 
 def test_clothes_tell_who_comes_back_where_nothing_else_does():
-    vague = replace(DEMO, token=Error(6.0, 6.0, 6.0), shape=Error(0.5, 0.5, 0.5))
+    vague = replace(DEMO, token=Error(6.0, 6.0, 6.0), shape=Error(0.5, 0.5, 0.5), duplicates=0.0)
     scene = entrances()
 
     def idf1(frames) -> float:
