@@ -12,8 +12,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd import Function
 
-LANES = 32
-"""Lanes of a program."""
+from aios_core.model.sampling_triton import LANES, corner_of
 
 
 @triton.jit
@@ -38,17 +37,12 @@ def sums_kernel(
             px = tl.load(x + sample, mask=is_lane, other=0.0) - 0.5
             py = tl.load(y + sample, mask=is_lane, other=0.0) - 0.5
             weight = tl.load(weights + sample, mask=is_lane, other=0.0)
-            left = tl.floor(px)
-            upper = tl.floor(py)
             for corner in tl.static_range(4):
-                column = left + corner % 2
-                row = upper + corner // 2
-                share = (1.0 - tl.abs(px - column)) * (1.0 - tl.abs(py - row)) * weight
-                exists = is_lane & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-                place = start + tl.where(exists, row * width + column, 0.0).to(tl.int64)
-                address = ((picture * tokens + place) * heads + lane % heads) * channels
+                exists, share_x, share_y, address = corner_of(
+                    px, py, corner, is_lane, start, width, height, tokens, picture, lane, heads, channels
+                )
                 read = tl.load(value + address[:, None] + channel, mask=exists[:, None], other=0.0)
-                total += tl.where(exists, share, 0.0)[:, None] * read.to(tl.float32)
+                total += (share_x * share_y * weight)[:, None] * read.to(tl.float32)
         start += height * width
     address = (picture * lanes_of_picture + lane) * channels
     tl.store(output + address[:, None] + channel, total, mask=is_lane[:, None])
@@ -76,19 +70,13 @@ def gradient_kernel(
             px = tl.load(x + sample, mask=is_lane, other=0.0) - 0.5
             py = tl.load(y + sample, mask=is_lane, other=0.0) - 0.5
             weight = tl.load(weights + sample, mask=is_lane, other=0.0)
-            left = tl.floor(px)
-            upper = tl.floor(py)
             of_weight = tl.zeros((lanes,), dtype=tl.float32)
             along_x = tl.zeros((lanes,), dtype=tl.float32)
             along_y = tl.zeros((lanes,), dtype=tl.float32)
             for corner in tl.static_range(4):
-                column = left + corner % 2
-                row = upper + corner // 2
-                exists = is_lane & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-                share_x = tl.where(exists, 1.0 - tl.abs(px - column), 0.0)
-                share_y = tl.where(exists, 1.0 - tl.abs(py - row), 0.0)
-                place = start + tl.where(exists, row * width + column, 0.0).to(tl.int64)
-                address = ((picture * tokens + place) * heads + lane % heads) * channels
+                exists, share_x, share_y, address = corner_of(
+                    px, py, corner, is_lane, start, width, height, tokens, picture, lane, heads, channels
+                )
                 read = tl.load(value + address[:, None] + channel, mask=exists[:, None], other=0.0)
                 product = tl.sum(read.to(tl.float32) * wanted, axis=1)
                 of_weight += share_x * share_y * product

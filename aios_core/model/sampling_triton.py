@@ -17,6 +17,22 @@ WARPS = 4
 
 
 @triton.jit
+def corner_of(
+    px, py, number: tl.constexpr, is_lane, first_row, width, height, tokens, picture, lane, heads: tl.constexpr,
+    channels: tl.constexpr,
+):  # fmt: skip
+    """One of the four pixels around (px, py): whether it exists, the two factors of its share (0 where it does not),
+    and the address of its channels in the values, which is not to be read where it does not exist."""
+    column = tl.floor(px) + number % 2
+    row = tl.floor(py) + number // 2
+    exists = is_lane & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    share_x = tl.where(exists, 1.0 - tl.abs(px - column), 0.0)
+    share_y = tl.where(exists, 1.0 - tl.abs(py - row), 0.0)
+    place = first_row + (row * width + column).to(tl.int64)
+    return exists, share_x, share_y, ((picture * tokens + place) * heads + lane % heads) * channels
+
+
+@triton.jit
 def sampling_kernel(
     value, offsets, logits, references, output, lanes_of_picture, tokens,
     shapes: tl.constexpr, heads: tl.constexpr, points: tl.constexpr, channels: tl.constexpr, sides: tl.constexpr,
@@ -56,17 +72,12 @@ def sampling_kernel(
             py = center_y + step_y * tl.load(offsets + 2 * sample + 1, mask=is_lane, other=0.0).to(tl.float32)
             logit = tl.load(logits + sample, mask=is_lane, other=0.0).to(tl.float32)
             weight = tl.exp(logit - greatest) / whole
-            left = tl.floor(px)
-            upper = tl.floor(py)
             for corner in tl.static_range(4):
-                column = left + corner % 2
-                row = upper + corner // 2
-                share = (1.0 - tl.abs(px - column)) * (1.0 - tl.abs(py - row)) * weight
-                exists = is_lane & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-                place = start + (row * width + column).to(tl.int64)  # not read where it does not exist
-                address = ((picture * tokens + place) * heads + lane % heads) * channels
+                exists, share_x, share_y, address = corner_of(
+                    px, py, corner, is_lane, start, width, height, tokens, picture, lane, heads, channels
+                )
                 read = tl.load(value + address[:, None] + channel, mask=exists[:, None], other=0.0)
-                total += tl.where(exists, share, 0.0)[:, None] * read.to(tl.float32)
+                total += (share_x * share_y * weight)[:, None] * read.to(tl.float32)
         start += height * width
     address = (picture * lanes_of_picture + lane) * channels
     tl.store(output + address[:, None] + channel, total, mask=is_lane[:, None])
