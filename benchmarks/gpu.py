@@ -14,28 +14,27 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aios_core.config import AIOS, OPEN, ModelConfig
+from aios_core.config import AIOS, OPEN
 from aios_core.geometry.boxes import cxcywh_to_xyxy, iou_matrix
+from aios_core.media import open_footage
 from aios_core.model.checkpoint import build_model
 from aios_core.model.cuda_graph import recorded
-from aios_core.model.framing import framing
 from aios_core.model.predictions import copied_to_cpu
+from aios_core.model.preprocess import preprocess
+from benchmarks.clips import PLAZA
 from benchmarks.network import LARGE, deformable_detr, flops, ours, picture, plain, seconds
 from benchmarks.tables import Fact, column, machine, parser, show
 
-FOOTAGE = Path(__file__).parents[1] / "examples" / "footage"
+PORTRAIT = PLAZA.with_name("astronaut.jpg")
 FULL, HALF = torch.float32, torch.bfloat16
 NAMES = {FULL: "float32", HALF: "bfloat16"}
 SEEN = 0.3
 """Least score of people that are compared."""
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 NO_GPU = "This benchmark needs an NVIDIA GPU and a PyTorch built for CUDA."
 OWN_SIZE = (OPEN.short_side, OPEN.long_side)
 Size = tuple[int, int]
@@ -150,19 +149,9 @@ def waiting(size: Size, device: torch.device) -> str:
 
 
 def frames_of_people() -> list[np.ndarray]:
-    """(H, W, 3) uint8 BGR: a photograph and four frames of a video."""
-    video = cv2.VideoCapture(str(FOOTAGE / "plaza.mp4"))
-    return [cv2.imread(str(FOOTAGE / "astronaut.jpg")), *[video.read()[1] for _ in range(61)][::20]]
-
-
-def as_seen(bgr: np.ndarray, config: ModelConfig) -> Tensor:
-    """(1, 3, H, W) a frame as the network wants it."""
-    placed = framing(bgr.shape[1], bgr.shape[0], config)
-    rgb = cv2.resize(bgr, placed.resized, interpolation=cv2.INTER_AREA)[..., ::-1]
-    (left, top), (width, height) = placed.corner, placed.resized
-    images = torch.zeros(1, 3, *placed.canvas[::-1])
-    images[0, :, top : top + height, left : left + width] = torch.tensor((rgb - MEAN) / STD).movedim(-1, 0)
-    return images
+    """(H, W, 3) uint8 RGB: a photograph and four frames of a video."""
+    ways = open_footage(PORTRAIT), open_footage(PLAZA, stop=61, step=20)
+    return [frame.rgb for footage in ways for frame in footage.frames()]
 
 
 @dataclass(frozen=True)
@@ -184,7 +173,7 @@ def differences(device: torch.device) -> list[Difference]:
     for name, other, precision in (("float32 on the processor", model, FULL), ("bfloat16", halved, HALF)):
         found, scores, keypoints = 0, [], []
         for frame in frames_of_people():
-            images, size = as_seen(frame, model.config), torch.tensor(frame.shape[1::-1])
+            images, size = preprocess(frame, model.config)[None], torch.tensor(frame.shape[1::-1])
             ways = (expected, FULL), (other, precision)
             pair = [copied_to_cpu(look(n, p, images.to(next(n.parameters()).device))) for n, p in ways]
             if device.type == "cuda":

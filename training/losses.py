@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aios_core.body.skinning_torch import TorchBody
+from aios_core.model.device import sent
 from aios_core.model.predictions import LayerPredictions
 from aios_core.model.selection import rows_at
 from training.config import LossWeights
-from training.matcher import iou_and_giou, match, match_costs, oks, sigmas_on
+from training.matcher import COCO_SIGMAS, iou_and_giou, match, match_costs, oks
 from training.targets import Targets
 
 PARTS = ("left_hand", "right_hand", "face")
@@ -88,7 +89,7 @@ def _keypoint_losses(p: LayerPredictions, t: Targets, index: Tensor, weights: Lo
     # Distances count relative to the person's size, so that small people weigh as much as large ones.
     side = t.boxes[..., 2:].prod(-1).clamp_min(1e-3).sqrt()[..., None]
     l1 = F.smooth_l1_loss(points / side[..., None], t.keypoints / side[..., None], reduction="none", beta=0.02).sum(-1)
-    similarity = oks(points, t.keypoints, weight, t.boxes[..., 2:].prod(-1), sigmas_on(points.device))
+    similarity = oks(points, t.keypoints, weight, t.boxes[..., 2:].prod(-1), sent(COCO_SIGMAS, points.device))
     terms = {
         "keypoints": weights.keypoints * mean_over(l1, weight) / 4,
         "oks": weights.oks * mean_over(1 - similarity, (weight.sum(-1) > 0).float()),
@@ -205,20 +206,19 @@ def decoder_losses(
 ) -> Losses:
     """Losses of all decoder layers; with copies_of > 0 the queries are that many denoising copies, no matching."""
     if copies_of:
-        targets = repeated(targets, copies_of)
-    valid = targets.valid
-    if copies_of:
-        indices = [torch.arange(valid.shape[1], device=valid.device).expand(valid.shape)] * len(layers)
+        targets = repeated(targets, copies_of, 1)
+        own = torch.arange(targets.valid.shape[1], device=targets.valid.device)
+        indices = [own.expand(targets.valid.shape)] * len(layers)
     else:
-        indices = match([_costs(layer, targets) for layer in layers], valid)
+        indices = match([_costs(layer, targets) for layer in layers], targets.valid)
+    valid = targets.valid
     people = valid.flatten().nonzero()[:, 0]
     total, sums = torch.zeros((), device=valid.device), {}
     for numbers in _by_stage(layers):
         times = len(numbers)
-        several = together([layers[n] for n in numbers])
+        several, again = together([layers[n] for n in numbers]), repeated(targets, times, 0)
         index = torch.cat([indices[n] for n in numbers])
         of_all = torch.cat([people + n * valid.numel() for n in range(times)])
-        again = Targets(**{name: torch.cat([value] * times) for name, value in vars(targets).items()})
         for name, value in layer_loss(several, again, index, of_all, body, weights, focal_px, size).items():
             total = total + times * value  # all are means, or sums for each person
             sums[name] = value.detach()
@@ -230,7 +230,7 @@ def _by_stage(layers: Sequence[LayerPredictions]) -> list[list[int]]:
     stages: dict[tuple[str, ...], list[int]] = {}
     for number, layer in enumerate(layers):
         predicted = tuple(name for name, value in vars(layer).items() if value is not None)
-        stages.setdefault((*predicted, str(layer.boxes.shape)), []).append(number)
+        stages.setdefault(predicted, []).append(number)
     return list(stages.values())
 
 
@@ -246,9 +246,9 @@ def _costs(p: LayerPredictions, t: Targets) -> Tensor:
     return match_costs(score_logits(p.logits), p.boxes, p.keypoints, t.boxes, t.keypoints, t.keypoints_weight)
 
 
-def repeated(targets: Targets, times: int) -> Targets:
-    """The same people `times` times over, for denoising copies."""
-    return Targets(**{name: torch.cat([value] * times, 1) for name, value in vars(targets).items()})
+def repeated(targets: Targets, times: int, axis: int) -> Targets:
+    """The same pictures (axis 0) or the same people in each of them (axis 1) `times` times over."""
+    return Targets(**{name: torch.cat([value] * times, axis) for name, value in vars(targets).items()})
 
 
 def only(targets: Targets, people: Tensor) -> Targets:

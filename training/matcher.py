@@ -10,15 +10,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from aios_core.geometry.boxes_torch import cxcywh_to_xyxy, intersection
+from aios_core.model.device import sent
 
 COCO_SIGMAS = torch.tensor(
     [0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]
 ) / 10  # fmt: skip
-
-
-def sigmas_on(device: torch.device) -> Tensor:
-    """COCO_SIGMAS on a device, which is not waited for."""
-    return COCO_SIGMAS.to(device, non_blocking=True)
 
 
 def iou_and_giou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +59,7 @@ def match_costs(
         distance = (keypoints[:, :, None] - target_keypoints[:, None]).abs().sum(-1)
         cost = cost + 10 * (distance * weight).sum(-1) / (weight.sum(-1) + 1e-6)
         area = target_boxes[..., 2:].prod(-1)[:, None]
-        similarity = oks(keypoints[:, :, None], target_keypoints[:, None], weight, area, sigmas_on(area.device))
+        similarity = oks(keypoints[:, :, None], target_keypoints[:, None], weight, area, sent(COCO_SIGMAS, area.device))
         cost = cost + 4 * (1 - similarity)
     return torch.nan_to_num(cost, nan=1e4, posinf=1e4, neginf=-1e4)
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 from aios_core.body.files import open_body
 from aios_core.body.skinning_torch import TorchBody
@@ -26,7 +25,7 @@ from training.data.sample import MAX_PEOPLE, Sample, Shard, list_shards, read_sh
 from training.denoising import noised_copies
 from training.dense import HeatmapHead, encoder_loss, heatmap_loss, side_loss
 from training.losses import decoder_losses
-from training.recipe import Randomness, Recipe, in_each_tensor
+from training.recipe import Randomness, Recipe, in_each_tensor, loader
 from training.targets import Targets, batch, first_people, undrawn_batch
 from training.views import Undrawn, drawn_where_they_are
 
@@ -76,18 +75,15 @@ class OpenRecipe(Recipe):
 
     def _load(self, step: int, randomness: Randomness) -> Iterator[OpenBatch]:
         """Batches from a step on, which other processes prepare."""
-        cv2.setNumThreads(1)  # OpenCV's threads do not survive a fork
         seeds = randomness.numpy.integers(2**63, size=self.config.loader_workers).tolist()
         batches = Batches(self.config, self.network.config, self.data, step, seeds)
         on_gpu = next(self.network.parameters()).is_cuda
-        return iter(DataLoader(batches, batch_size=None, num_workers=len(seeds), pin_memory=on_gpu))
+        return iter(loader(batches, len(seeds), batch_size=None, pin_memory=on_gpu))
 
     def forward(self, batch: OpenBatch) -> tuple[Tensor, dict[str, Tensor]]:
         config, weights, targets = self.config, self.config.weights, batch.targets
         pictures = batch.images
-        if isinstance(pictures, Undrawn):
-            pictures = drawn_where_they_are(pictures).movedim(1, -1)
-        images = normalised(pictures)
+        images = normalised(drawn_where_they_are(pictures) if isinstance(pictures, Undrawn) else pictures)
         size = torch.tensor(images.shape[:1:-1], dtype=torch.float32, device=images.device)
         mask = torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool, device=images.device)
         predictions, device = None, images.device.type
@@ -171,7 +167,6 @@ class Batches(IterableDataset):
         self.config, self.model, self.data, self.first_step, self.seeds = config, model, data, first_step, seeds
 
     def __iter__(self) -> Iterator[OpenBatch]:
-        cv2.setNumThreads(1)
         worker = get_worker_info()
         seed = self.seeds[worker.id]
         randomness = Randomness(np.random.default_rng(seed), torch.Generator().manual_seed(seed))

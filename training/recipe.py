@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from aios_core.model.aios import AiOS
 from training.config import RunConfig
@@ -92,6 +94,18 @@ def rate_factor(name: str, factors: tuple[tuple[str, float], ...]) -> float:
     """The factor of the longest beginning of the name; 1 if there is none."""
     fitting = [(len(beginning), factor) for beginning, factor in factors if name.startswith(beginning)]
     return max(fitting)[1] if fitting else 1.0
+
+
+def loader(pictures: Dataset, workers: int, **options) -> DataLoader:
+    """torch's, with so many processes of one thread each: there is one for every core as it is."""
+    if workers:
+        # OpenCV's threads do not survive a fork, and a worker that then ends them would wait for ever.
+        cv2.setNumThreads(1)
+    return DataLoader(pictures, num_workers=workers, worker_init_fn=_use_one_thread, **options)
+
+
+def _use_one_thread(_worker: int) -> None:
+    cv2.setNumThreads(1)
 
 
 def to_device(value, device: torch.device):

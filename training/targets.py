@@ -164,15 +164,17 @@ def _prepare(
     augment: bool,
 ) -> tuple[list[tuple[np.ndarray, View]], dict[str, np.ndarray]]:
     """How the samples of one picture are seen, and its targets, the largest people first."""
-    along, size = _axis(placed), _part_size(placed, len(samples))
+    along, size = _axis(placed), np.array(placed.resized)
+    size[along] //= len(samples)
     seen, found = [], []
     for number, sample in enumerate(samples):
         is_mirrored = augment and rng.random() < 0.5
         sample = with_mirrored_labels(sample) if is_mirrored else sample
         zoom, shift = _crop(sample, size, len(samples) > 1, config.max_zoom, rng, augment)
-        seen.append((sample.image, View(zoom, shift, is_mirrored, draw_colours(rng) if augment else AS_IT_IS)))
         low = np.array(placed.corner)
         low[along] += number * size[along]
+        colours = draw_colours(rng) if augment else AS_IT_IS
+        seen.append((sample.image, View(zoom, shift, low, size, is_mirrored, colours)))
         bounds = np.concatenate((low, low + size)).astype(np.float32)
         found.append(_targets(sample, zoom, shift + bounds[:2], bounds, placed.canvas, model.camera_focal_px))
     arrays = {name: np.concatenate([targets[name] for targets in found]) for name in found[0]}
@@ -185,20 +187,12 @@ def _axis(placed: Framing) -> int:
     return int(placed.resized[1] > placed.resized[0])
 
 
-def _part_size(placed: Framing, samples: int) -> np.ndarray:
-    """(2,) width and height of a sample's part of the picture."""
-    size = np.array(placed.resized)
-    size[_axis(placed)] //= samples
-    return size
-
-
 def _picture(seen: list[tuple[np.ndarray, View]], placed: Framing) -> np.ndarray:
     """(H, W, 3) uint8: the samples in the grey canvas."""
     picture = np.full((*placed.canvas[::-1], 3), np.round(MEAN), np.uint8)
-    along, size = _axis(placed), _part_size(placed, len(seen))
-    for number, (image, view) in enumerate(seen):
-        x, y = np.array(placed.corner) + np.eye(2, dtype=int)[along] * number * size
-        picture[y : y + size[1], x : x + size[0]] = drawn(image, view, size.tolist())
+    for image, view in seen:
+        (x, y), (width, height) = view.corner, view.size
+        picture[y : y + height, x : x + width] = drawn(image, view)
     return picture
 
 

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from aios_core.model.device import sent
 from aios_core.model.framing import Framing
-from aios_core.model.preprocess import MEAN, sent
+from aios_core.model.preprocess import MEAN
 
 SOFTENED_BELOW = 0.75
 """Samples that are shown smaller than this are averaged over two by two pixels, lest they alias."""
@@ -51,6 +52,10 @@ class View:
     zoom: float
     shift: np.ndarray
     """(2,) pixels."""
+    corner: np.ndarray
+    """(2,) x and y of the part's first pixel, ..."""
+    size: np.ndarray
+    """(2,) ... and its width and height."""
     is_mirrored: bool = False
     colours: Colours = AS_IT_IS
 
@@ -62,11 +67,11 @@ class View:
         return scale, shift
 
 
-def drawn(image: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:
-    """A sample's image (H, W, 3) uint8 as seen, of a (width, height) size."""
+def drawn(image: np.ndarray, view: View) -> np.ndarray:
+    """A sample's image (H, W, 3) uint8 as seen in its part of the picture."""
     (a, b), (x, y) = view.of_pixel(image.shape[1])
     source = cv2.blur(image, (2, 2)) if view.zoom < SOFTENED_BELOW else image
-    picture = cv2.warpAffine(source, np.array([[a, 0, x], [0, b, y]]), size, flags=cv2.INTER_LINEAR)
+    picture = cv2.warpAffine(source, np.array([[a, 0, x], [0, b, y]]), view.size.tolist(), flags=cv2.INTER_LINEAR)
     return picture if view.colours is AS_IT_IS else recoloured(picture, view.colours)
 
 
@@ -108,9 +113,9 @@ class Undrawn:
 
 
 def undrawn(pictures: list[list[tuple[np.ndarray, View]]], placed: Framing, along: int) -> Undrawn:
-    """One or two images (H, W, 3) uint8 and their views for each picture."""
-    size = np.array(placed.resized)
-    half = placed.corner[along] + int(size[along]) // 2
+    """One or two images (H, W, 3) uint8 and their views for each picture; second ones begin at the same place."""
+    second = (seen[1][1].corner[along] for seen in pictures if len(seen) > 1)
+    border = int(next(second, placed.canvas[along]))
     images = [image for seen in pictures for image, _ in seen]
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
     sources = np.zeros((len(pictures), 2, height, width, 3), np.uint8)
@@ -124,20 +129,18 @@ def undrawn(pictures: list[list[tuple[np.ndarray, View]]], placed: Framing, alon
             image, view = seen[number]
             if number == part:
                 sources[i, part, : image.shape[0], : image.shape[1]] = image
-            corner = np.array(placed.corner)
-            corner[along] = half if number else corner[along]
             forth, offset = view.of_pixel(image.shape[1])
-            scale[i, part], shift[i, part] = 1 / forth, -(offset + corner) / forth
+            scale[i, part], shift[i, part] = 1 / forth, -(offset + view.corner) / forth
             last[i, part] = image.shape[1] - 1, image.shape[0] - 1
             softened[i, part] = view.zoom < SOFTENED_BELOW
             mix[i, part], sharpness[i, part] = view.colours.mix, view.colours.sharpness
             gamma[i, part] = view.colours.gamma
     arrays = (sources, scale, shift, last, which, softened, mix, sharpness, gamma)
-    return Undrawn(*map(torch.from_numpy, arrays), placed, along, half)
+    return Undrawn(*map(torch.from_numpy, arrays), placed, along, border)
 
 
 def drawn_where_they_are(pictures: Undrawn) -> Tensor:
-    """The pictures (B, 3, H, W) float32 in 0..255, on their device: as `drawn` makes them, but for its roundings."""
+    """The pictures (B, H, W, 3) float32 in 0..255, on their device: as `drawn` makes them, but for its roundings."""
     sources, (width, height) = pictures.sources, pictures.placed.canvas
     device, source_width = sources.device, sources.shape[3]
     x, y = torch.arange(width, device=device)[None], torch.arange(height, device=device)[:, None]
@@ -162,7 +165,7 @@ def drawn_where_they_are(pictures: Undrawn) -> Tensor:
     images = _recoloured(images, of_part(pictures.mix), of_part(pictures.sharpness), of_part(pictures.gamma))
     low, size = pictures.placed.corner, pictures.placed.resized
     is_seen = (x >= low[0]) & (x < low[0] + size[0]) & (y >= low[1]) & (y < low[1] + size[1])
-    return torch.where(is_seen, images, sent(torch.from_numpy(np.round(MEAN)), device)[:, None, None])
+    return torch.where(is_seen[..., None], images.movedim(1, -1), sent(torch.from_numpy(np.round(MEAN)), device))
 
 
 def _recoloured(images: Tensor, mix: Tensor, sharpness: Tensor, gamma: Tensor) -> Tensor:

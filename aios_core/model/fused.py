@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aios_core.model import sampling
+from aios_core.model.linear import is_plain
 
 
 def has_kernels(x: Tensor) -> bool:
     """Whether kernels of ours may work on x: on CUDA, without gradients, where they can be built."""
-    is_plain = not (torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export())
-    return x.is_cuda and is_plain and sampling.kernel_runs(32)
+    return x.is_cuda and is_plain() and sampling.kernel_runs(32)
 
 
 def added_norm(norm: nn.LayerNorm, x: Tensor, y: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, rectified: bool = Fal
         # With rows that do not follow each other it takes a thousand times as long.
         weight, bias = weight.contiguous(), None if bias is None else bias.contiguous()
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if rectified else "none", [], "")
-    if rectified and bias is not None and x.is_cuda and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+    if rectified and bias is not None and x.is_cuda and is_plain():
         x, weight, bias = (multiplied(tensor) for tensor in (x, weight, bias))
         return torch._addmm_activation(bias, x.flatten(0, -2), weight.t()).view(*x.shape[:-1], -1)
     y = F.linear(x, weight, bias)
@@ -51,11 +51,15 @@ def multiplied(x: Tensor) -> Tensor:
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
+def is_plain() -> bool:
+    """Whether operations without a gradient may be called, which compilers and exporters do not know."""
+    return not (torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export())
+
+
 def _may_use_onednn(x: Tensor) -> bool:
-    """It has no gradient, compilers and exporters do not know it, and half precision goes through it by itself."""
-    is_plain = not (torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export())
+    """Half precision goes through it by itself."""
     is_float32 = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return x.device.type == "cpu" and is_plain and is_float32 and x.numel() > 0
+    return x.device.type == "cpu" and is_plain() and is_float32 and x.numel() > 0
 
 
 class Linear(nn.Linear):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aios_core.config import ModelConfig
 from aios_core.media.image import resized
+from aios_core.model.device import sent
 from aios_core.model.framing import Framing, framing
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
@@ -59,11 +60,6 @@ def normalised(rgb: Tensor) -> Tensor:
     """(..., 3, H, W) float32 from pictures (..., H, W, 3) in 0..255, channels last in memory as those are."""
     mean, std = (sent(torch.from_numpy(array), rgb.device) for array in (MEAN, STD))
     return rgb.float().sub(mean).div_(std).movedim(-1, -3)
-
-
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The processor's tensor on a device, without waiting until a GPU has done what it was told before."""
-    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
 def preprocess(rgb: np.ndarray, config: ModelConfig) -> Tensor:

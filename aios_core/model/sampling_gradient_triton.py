@@ -12,6 +12,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd import Function
 
+from aios_core.model.device import sent
 from aios_core.model.sampling_triton import LANES, corner_of
 
 
@@ -94,10 +95,7 @@ def sample_with_gradient(
     value: Tensor, shapes: tuple[tuple[int, int], ...], x: Tensor, y: Tensor, weights: Tensor
 ) -> Tensor:
     """The same as `sampling.sample_by_grid`, on CUDA; channels are a power of two. Sums are float32 inside."""
-    sizes = torch.tensor(shapes, dtype=torch.int32)
-    if value.is_cuda:
-        sizes = sizes.pin_memory().to(value.device, non_blocking=True)
-    return _Sample.apply(value, x, y, weights, sizes)
+    return _Sample.apply(value, x, y, weights, sent(torch.tensor(shapes, dtype=torch.int32), value.device))
 
 
 class _Sample(Function):

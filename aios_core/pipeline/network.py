@@ -18,9 +18,10 @@ from aios_core.media import Footage, Frame
 from aios_core.model.aios import AiOS
 from aios_core.model.checkpoint import load_checkpoint, model_of, weights_path
 from aios_core.model.cuda_graph import Replayer
+from aios_core.model.device import sent
 from aios_core.model.framing import Framing, framing
 from aios_core.model.predictions import LayerPredictions, copied_to_cpu
-from aios_core.model.preprocess import preprocess_batch, sent
+from aios_core.model.preprocess import preprocess_batch
 from aios_core.pipeline.colours import with_colours
 from aios_core.pipeline.mirror import seen_twice
 from aios_core.pipeline.people import DEFAULT_THRESHOLD, FramePeople, people_from_predictions, without_duplicates

@@ -404,7 +404,7 @@ def test_pictures_drawn_where_the_network_is_are_those_drawn_on_the_processor(sh
     pictures, config, model = [tuple(smooth[:2]), tuple(smooth[2:4]), (smooth[4],)], QUICK, TINY.at_scale(3)
     expected, targets = batch(pictures, config, model, np.random.default_rng(5))
     undrawn, same_targets = undrawn_batch(pictures, config, model, np.random.default_rng(5))
-    found = drawn_where_they_are(undrawn).movedim(1, -1)
+    found = drawn_where_they_are(undrawn)
     assert torch.equal(targets.boxes, same_targets.boxes) and found.shape == expected.shape
     error = (found - expected.float()).abs()
     assert error.mean() < 1 and (error > 8).float().mean() < 0.01, "but at the border between two samples"

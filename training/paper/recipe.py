@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import cv2
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from aios_core.body.body_model import BodyModel
 from aios_core.config import ModelConfig
@@ -25,7 +24,7 @@ from training.paper.denoising import noised_copies
 from training.paper.joints import PredictedJoints
 from training.paper.normalisers import normalisers
 from training.paper.targets import BatchTargets, PictureTargets, join
-from training.recipe import Randomness, Recipe
+from training.recipe import Randomness, Recipe, loader
 
 Picture = tuple[Tensor, PictureTargets]
 ENDLESS = 2**60
@@ -61,11 +60,6 @@ class _Numbered(Dataset):
                 found = error
                 print(f"training: {error} Another picture takes its place.", file=sys.stderr)
         return found
-
-
-def _use_one_thread(_worker: int) -> None:
-    """There is a process for every core as it is."""
-    cv2.setNumThreads(1)
 
 
 @dataclass(frozen=True)
@@ -116,13 +110,10 @@ class PaperRecipe(Recipe):
 
     def _load(self, start: int) -> Iterator[list[Picture | DataSetError]]:
         """Batches from the picture with number `start` on."""
-        if self.config.loader_workers:
-            # OpenCV's threads do not survive a fork, and a worker that then ends them would wait for ever.
-            cv2.setNumThreads(1)
         return iter(
-            DataLoader(
-                _Numbered(self.pictures), self.config.batch, sampler=range(start, ENDLESS), collate_fn=list,
-                num_workers=self.config.loader_workers, worker_init_fn=_use_one_thread,
+            loader(
+                _Numbered(self.pictures), self.config.loader_workers, batch_size=self.config.batch,
+                sampler=range(start, ENDLESS), collate_fn=list,
             )
         )  # fmt: skip
 
