@@ -51,8 +51,8 @@ class LossWeights:
     betas: float = 0.05
     expression: float = 0.02
     joints_3d: float = 4.0
-    joints_turned: float = 8.0
-    """The same once the person is turned as in truth: what the limbs do, whichever way one faces."""
+    joints_aligned: float = 16.0
+    """The same once the person is turned, scaled and moved as fits best: what the limbs do, whichever way one faces."""
     joints_2d: float = 2.0
     camera: float = 1.0
     encoder: float = 1.0

@@ -146,9 +146,7 @@ def _body_losses(
     full = torch.cat([rotmats, jaw, eye.expand(len(rotmats), 2, 3, 3), left, right], 1)
     joints = body(betas, expression, full, with_vertices=False).joints
     terms["joints_3d"] = weights.joints_3d * _joints_loss(joints, t.joints, 55 if whole_body else 22)
-    turn = t.rotmats[:, 0] @ rotmats[:, 0].mT
-    turned = (joints - joints[:, :1]) @ turn.mT
-    terms["joints_turned"] = weights.joints_turned * _joints_loss(turned, t.joints, 22)
+    terms["joints_aligned"] = weights.joints_aligned * aligned_loss(joints[:, :22], t.joints[:, :22])
     height = (t.boxes[:, 2:] * size).amax(-1)[:, None, None]
     points, truth = project(joints[:, :22], camera, focal_px, size) / height, t.joints_px[:, :22] / height
     error_2d = F.smooth_l1_loss(points, truth, reduction="none", beta=0.02)
@@ -178,6 +176,20 @@ def _joints_loss(joints: Tensor, truth: Tensor, count: int) -> Tensor:
     weight[22:] = 0.2
     error = (joints[:, :count] - joints[:, :1] - truth[:, :count]).abs().sum(-1)
     return (error * weight).sum(-1).mean() / weight.sum()
+
+
+def aligned_loss(joints: Tensor, truth: Tensor) -> Tensor:
+    """L1 of joints (N, J, 3) under the similarity transform that brings each N closest to its truth (Procrustes), which
+    counts as given: as PA-MPJPE compares them."""
+    truth = truth - truth.mean(1, keepdim=True)
+    joints = joints - joints.mean(1, keepdim=True)
+    with torch.no_grad():
+        u, s, vt = torch.linalg.svd(joints.mT @ truth)
+        sign = torch.ones_like(s)
+        sign[:, -1] = torch.linalg.det(u @ vt).sign()  # a turn, no reflection
+        turn = (u * sign[:, None]) @ vt
+        scale = (s * sign).sum(-1) / joints.square().sum((1, 2)).clamp_min(1e-9)
+    return (scale[:, None, None] * (joints @ turn) - truth).abs().sum(-1).mean()
 
 
 def _camera_loss(camera: Tensor, truth: Tensor, scale: Tensor) -> Tensor:

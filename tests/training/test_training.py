@@ -1,6 +1,7 @@
 """Training: targets know left from right, matching finds the right query, losses vanish at the truth, runs resume."""
 
 import json
+import math
 from dataclasses import replace
 
 import cv2
@@ -24,7 +25,7 @@ from training import targets as targets_module
 from training.config import OPEN
 from training.data.sample import Sample, joints_px, read_shard, write_shard
 from training.dense import side_loss
-from training.losses import decoder_losses, layer_loss, project
+from training.losses import aligned_loss, decoder_losses, layer_loss, project
 from training.matcher import iou_and_giou, match, match_costs, oks
 from training.metrics import assign, average_precision, best_threshold, mpjpe, pa_mpjpe, pck
 from training.open_recipe import OpenRecipe
@@ -259,8 +260,23 @@ def test_who_is_only_turned_loses_nothing_where_the_turn_is_taken_out():
     turned[:, :, 0] = quarter @ turned[:, :, 0]
     bent[:, :, 18] = quarter @ bent[:, :, 18]  # left elbow
     turned, bent = (losses(replace(prediction, body_rotmats=rotmats), t) for rotmats in (turned, bent))
-    assert turned["joints_3d"] > 0.5 and turned["joints_turned"] < 0.02
-    assert bent["joints_turned"] > 0.05
+    assert turned["joints_3d"] > 0.5 and turned["joints_aligned"] < 0.02
+    assert bent["joints_aligned"] > 0.05
+
+
+def test_aligned_joints_may_be_moved_turned_and_larger_but_not_mirrored():
+    rng = np.random.default_rng(0)
+    truth = torch.tensor(rng.normal(size=(5, 22, 3)), dtype=torch.float32)
+    turn = torch.tensor(axis_angle_to_rotmat(rng.normal(size=(5, 3))), dtype=torch.float32)
+    moved = 1.7 * truth @ turn + torch.tensor([1.0, -2.0, 3.0])
+    assert float(aligned_loss(moved, truth)) < 1e-5
+    assert float(aligned_loss(truth * torch.tensor([-1.0, 1, 1]), truth)) > 0.3
+    noisy = (truth + 0.05 * torch.tensor(rng.normal(size=truth.shape), dtype=torch.float32)).requires_grad_()
+    loss = aligned_loss(noisy, truth)
+    error = pa_mpjpe(noisy.detach().numpy(), truth.numpy()).mean()
+    assert error < float(loss.detach()) < math.sqrt(3) * error  # L1 is up to that much longer than a distance
+    loss.backward()
+    assert float(aligned_loss(noisy - 0.01 * noisy.grad / noisy.grad.norm(), truth)) < float(loss)
 
 
 def test_gathering_people_takes_each_pictures_own():
