@@ -189,11 +189,18 @@ def _stuck_on(picture: np.ndarray, cutting: np.ndarray, size: np.ndarray, rng: n
     mask = np.full((side, side), 255, np.uint8)
     if rng.random() < 0.5:
         mask = cv2.circle(mask * 0, (side // 2, side // 2), side // 2, 255, -1)
-    matrix = np.column_stack([turn, shift]).astype(np.float32)
-    gains = rng.uniform(0.5, 1.1, 3)
-    on = cv2.warpAffine(cutting, matrix, (width, height), flags=cv2.INTER_AREA) * gains
-    share = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_LINEAR)[..., None] / 255
-    return (picture * (1 - share) + on * share).astype(np.uint8)
+    corners = np.array([[-1, -1], [-1, side], [side, -1], [side, side]]) @ turn.T + shift
+    low, high = np.clip([np.floor(corners.min(0)), np.ceil(corners.max(0)) + 1], 0, [width, height]).astype(int)
+    if (low >= high).any():
+        return picture
+    matrix, part = np.column_stack([turn, shift - low]), (high - low).tolist()
+    gains = rng.uniform(0.5, 1.1, 3).astype(np.float32)
+    on = cv2.warpAffine(cutting, matrix, part, flags=cv2.INTER_AREA) * gains
+    share = cv2.warpAffine(mask, matrix, part, flags=cv2.INTER_LINEAR)[..., None] / np.float32(255)
+    picture = picture.copy()
+    under = picture[low[1] : high[1], low[0] : high[0]]
+    under[:] = under * (1 - share) + on * share
+    return picture
 
 
 def _camera_and_places(
