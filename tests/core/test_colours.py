@@ -80,7 +80,7 @@ def test_clothes_tell_who_comes_back_where_nothing_else_does():
         return identity_scores(found_boxes(scene, frames, tracked(scene, frames)), true_boxes(scene)).idf1
 
     own, uniforms = [], []
-    for seed in range(1, 7):
+    for seed in range(1, 19):  # six of them can be lucky or not: 0.94 to 0.97
         frames = detect(scene, vague, seed)
         own.append(idf1(frames))
         uniforms.append(idf1([(replace(seen, colours=seen.colours * 0 + 50), who) for seen, who in frames]))

@@ -276,7 +276,7 @@ def test_aligned_joints_may_be_moved_turned_and_larger_but_not_mirrored():
     error = pa_mpjpe(noisy.detach().numpy(), truth.numpy()).mean()
     assert error < float(loss.detach()) < math.sqrt(3) * error  # L1 is up to that much longer than a distance
     loss.backward()
-    assert float(aligned_loss(noisy - 0.01 * noisy.grad / noisy.grad.norm(), truth)) < float(loss)
+    assert float(aligned_loss((noisy - 0.01 * noisy.grad / noisy.grad.norm()).detach(), truth)) < float(loss.detach())
 
 
 def test_gathering_people_takes_each_pictures_own():
