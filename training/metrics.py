@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from aios_core.evaluation.motion import procrustes
 from aios_core.geometry.boxes import iou_matrix
 
 
@@ -61,14 +62,7 @@ def mpjpe(joints: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def pa_mpjpe(joints: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(N,) mean distance of points (N, J, 3) after the best similarity transform of each N (Procrustes)."""
-    a, b = joints - joints.mean(1, keepdims=True), truth - truth.mean(1, keepdims=True)
-    u, s, vt = np.linalg.svd(np.swapaxes(a, 1, 2) @ b)
-    sign = np.linalg.det(u @ vt)
-    fix = np.ones_like(s)
-    fix[:, -1] = np.sign(sign)
-    rotation = u @ (fix[..., None] * vt)
-    scale = (s * fix).sum(-1) / np.maximum((a**2).sum((1, 2)), 1e-12)
-    return np.linalg.norm(scale[:, None, None] * (a @ rotation) - b, axis=-1).mean(-1)
+    return np.linalg.norm(procrustes(joints, truth) - truth, axis=-1).mean(-1)
 
 
 pa_pve = pa_mpjpe

@@ -144,5 +144,5 @@ def procrustes(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     sign = np.sign(np.linalg.det(u @ vt))
     s[:, 2] *= sign
     u[:, :, 2] *= sign[:, None]
-    scale = s.sum(-1) / (a**2).sum((1, 2))
+    scale = s.sum(-1) / np.maximum((a**2).sum((1, 2)), 1e-12)
     return scale[:, None, None] * (a @ u @ vt) + target_mean
