@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,18 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class SmallPictures:
+    """How a run of the open recipe begins. From small pictures a network learns more in the same time, but for their
+    details; see the fields of the same name of `TrainConfig`, whose place these take."""
+
+    share: float = 0.0
+    """For so much of the run, 0..1."""
+    batch: int = 16
+    scales: tuple[float, float] = (0.5, 0.75)
+    paired_share: float = 0.9
+
+
+@dataclass(frozen=True)
 class TrainConfig(RunConfig):
     """One run of the open recipe."""
 
@@ -75,6 +87,7 @@ class TrainConfig(RunConfig):
     """Pictures are cropped by up to this factor over showing all of them, around one of the people."""
     paired_share: float = 0.5
     """Share of the pictures that are two crops side by side."""
+    small: SmallPictures = field(default_factory=SmallPictures)
     draw_on_device: bool = False
     """Crops and colours of pictures are computed where the network is: beside a GPU, processors cannot keep up."""
     dense_steps: int = 0
@@ -106,3 +119,11 @@ OPEN = TrainConfig()
 """The recipe of the shipped weights."""
 
 PRESETS = {"open": OPEN}
+
+
+def at_progress(config: TrainConfig, progress: float) -> TrainConfig:
+    """The settings that hold when so much of the run has passed."""
+    small = config.small
+    if progress >= small.share:
+        return config
+    return replace(config, batch=small.batch, scales=small.scales, paired_share=small.paired_share)

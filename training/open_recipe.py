@@ -20,7 +20,7 @@ from aios_core.config import ModelConfig
 from aios_core.model.aios import AiOS
 from aios_core.model.denoising import DenoisingQueries
 from aios_core.model.preprocess import normalised
-from training.config import TrainConfig
+from training.config import TrainConfig, at_progress
 from training.data.sample import MAX_PEOPLE, Sample, Shard, list_shards, read_shard
 from training.denoising import noised_copies
 from training.dense import HeatmapHead, encoder_loss, heatmap_loss, side_loss
@@ -43,6 +43,9 @@ class OpenBatch:
     copies: DenoisingQueries | None
     """None = backbone and encoder learn alone."""
 
+    def __len__(self) -> int:
+        return len(self.targets.valid)
+
     def pin_memory(self) -> OpenBatch:
         """The same in memory that a GPU reads by itself."""
         return in_each_tensor(self, Tensor.pin_memory)
@@ -63,20 +66,23 @@ class OpenRecipe(Recipe):
         self.body = TorchBody(open_body())
         self.samples: Iterator[Sample] | None = None
         self.loader: Iterator[OpenBatch] | None = None
+        self.progress = torch.zeros((), dtype=torch.float64).share_memory_()  # loaders read it
 
-    def draw(self, step: int, randomness: Randomness) -> OpenBatch:
+    def draw(self, step: int, randomness: Randomness, progress: float = 0.0) -> OpenBatch:
         if self.config.loader_workers:
+            self.progress.fill_(progress)
             if self.loader is None:
                 self.loader = self._load(step, randomness)
             return next(self.loader)
         if self.samples is None:
             self.samples = shuffled_samples(self.data, randomness.numpy)
-        return draw_batch(step, self.config, self.network.config, self.samples, randomness)
+        config = at_progress(self.config, progress)
+        return draw_batch(step, config, self.network.config, self.samples, randomness)
 
     def _load(self, step: int, randomness: Randomness) -> Iterator[OpenBatch]:
         """Batches from a step on, which other processes prepare."""
         seeds = randomness.numpy.integers(2**63, size=self.config.loader_workers).tolist()
-        batches = Batches(self.config, self.network.config, self.data, step, seeds)
+        batches = Batches(self.config, self.network.config, self.data, step, seeds, self.progress)
         on_gpu = next(self.network.parameters()).is_cuda
         return iter(loader(batches, len(seeds), batch_size=None, pin_memory=on_gpu))
 
@@ -161,10 +167,16 @@ def _picture(config: TrainConfig, samples: Iterator[Sample], rng: np.random.Gene
 
 
 class Batches(IterableDataset):
-    """A run's batches from a first step on; of as many processes as there are seeds, each draws some, in turn."""
+    """A run's batches from a first step on; of as many processes as there are seeds, each draws some, in turn.
 
-    def __init__(self, config: TrainConfig, model: ModelConfig, data: Path, first_step: int, seeds: list[int]):
+    progress: in memory that all of them see, how much of the run has passed.
+    """
+
+    def __init__(
+        self, config: TrainConfig, model: ModelConfig, data: Path, first_step: int, seeds: list[int], progress: Tensor
+    ):
         self.config, self.model, self.data, self.first_step, self.seeds = config, model, data, first_step, seeds
+        self.progress = progress
 
     def __iter__(self) -> Iterator[OpenBatch]:
         worker = get_worker_info()
@@ -173,7 +185,8 @@ class Batches(IterableDataset):
         samples = shuffled_samples(self.data, randomness.numpy)
         for number in itertools.count(worker.id, worker.num_workers):
             step = self.first_step + number // self.config.accumulate
-            yield draw_batch(step, self.config, self.model, samples, randomness)
+            config = at_progress(self.config, float(self.progress))
+            yield draw_batch(step, config, self.model, samples, randomness)
 
 
 def drawn_scale(config: TrainConfig, step: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, fields, is_dataclass, replace
 
 import cv2
@@ -28,17 +28,18 @@ class Randomness:
 class Recipe(nn.Module, ABC):
     """The network, whatever else is trained with it, its data and its losses.
 
-    A batch is a frozen dataclass of tensors, made by `draw` on the CPU. `forward` is a function of the batch alone. The
-    gradient of a step is the mean of those of its batches on all devices.
+    A batch is a frozen dataclass of tensors, made by `draw` on the CPU; its length is its number of pictures.
+    `forward` is a function of the batch alone. The gradient of a step is the mean of those of its batches on all
+    devices.
     """
 
     config: RunConfig
     network: AiOS
 
     @abstractmethod
-    def draw(self, step: int, randomness: Randomness) -> object:
+    def draw(self, step: int, randomness: Randomness, progress: float = 0.0) -> Sized:
         """This process's next batch of a step, which has `config.accumulate` of them. Steps come in order, from any
-        first one."""
+        first one; progress is the share of the run that has passed."""
 
     def told_of_each_other(self, batches: list) -> list:
         """The batches of a step, on their device, with what each needs to know of the others, other processes' too."""

@@ -174,10 +174,11 @@ def train(
             last_saved = time.monotonic()
         if is_over:
             break
-        rate = recipe.rate(state.step, limits.progress(state))
-        drawn = (recipe.draw(state.step, state.randomness) for _ in range(config.accumulate))
+        progress = limits.progress(state)
+        rate = recipe.rate(state.step, progress)
+        drawn = (recipe.draw(state.step, state.randomness, progress) for _ in range(config.accumulate))
         batches = recipe.told_of_each_other([to_device(batch, group.device) for batch in drawn])
-        log.add(training_step(state, module, batches, rate), config.batch * config.accumulate)
+        log.add(training_step(state, module, batches, rate), sum(map(len, batches)))
         state.step += 1
         state.seconds = before + time.monotonic() - begun
         if state.step % config.log_steps == 0:

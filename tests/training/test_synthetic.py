@@ -297,6 +297,13 @@ def test_shards_keep_samples_and_appear_to_who_looks_again(samples, tmp_path):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
+def test_smaller_shards_are_numbered_on(materials, tmp_path):
+    generate.generate(tmp_path, 5, 5, (WIDTH, HEIGHT), materials, shard_pictures=2, kind="empty")
+    shards = list_shards(tmp_path)
+    assert shards == [generate.EMPTY_SHARDS + i for i in range(3)]
+    assert [len(read_shard(tmp_path, number)) for number in shards] == [2, 2, 1]
+
+
 def test_generating_again_keeps_the_shards_that_are_there(materials, tmp_path):
     generate.generate(tmp_path, 2, 5, (WIDTH, HEIGHT), materials)
     before = (tmp_path / "images-00000.npy").stat().st_mtime_ns

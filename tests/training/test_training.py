@@ -22,7 +22,7 @@ from aios_core.model.predictions import LayerPredictions
 from aios_core.model.preprocess import MEAN
 from aios_core.model.selection import rows_at
 from training import targets as targets_module
-from training.config import OPEN
+from training.config import OPEN, SmallPictures
 from training.data.sample import Sample, joints_px, read_shard, write_shard
 from training.dense import side_loss
 from training.losses import aligned_loss, decoder_losses, layer_loss, project
@@ -364,6 +364,20 @@ def test_every_step_draws_how_large_pictures_are_shown_the_same_in_all_processes
         sizes.append([recipe.draw(step, randomness).images.shape[1] for step in range(12)])
     assert sizes[0] == sizes[1]
     assert min(sizes[0]) >= 128 and max(sizes[0]) <= 256 and len(set(sizes[0])) > 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_may_begin_with_more_and_smaller_pictures(tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(targets_module, "SHAPES", ((1.0, (1.5, 1.5)),))
+    write_shard(tmp_path / "data", 0, [make_sample(seed) for seed in range(4)])
+    small = SmallPictures(share=0.5, batch=3, scales=(0.5, 0.5))
+    config = replace(QUICK, scales=(1.0, 1.0), small=small, loader_workers=workers)
+    recipe = OpenRecipe(config, TINY.at_scale(4), tmp_path / "data")
+    randomness = Randomness(np.random.default_rng(0), torch.Generator().manual_seed(0))
+    shapes = [tuple(recipe.draw(0, randomness).images.shape)]
+    shapes += [tuple(recipe.draw(step, randomness, 0.5).images.shape) for step in range(1, 12)]
+    assert shapes[0][:2] == (3, 128) and shapes[-1][:2] == (2, 256)
+    assert sorted(shapes, reverse=True) == shapes, "once large, they stay large"
 
 
 def test_batches_that_other_processes_prepare_are_like_those_prepared_here(tmp_path, monkeypatch):

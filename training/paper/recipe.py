@@ -74,6 +74,9 @@ class PaperBatch:
     divisors: dict[str, Tensor] | None = None
     """What terms are divided by, which depends on the other batches of a step."""
 
+    def __len__(self) -> int:
+        return len(self.images)
+
 
 class PaperRecipe(Recipe):
     """Trains on pictures with HumanData annotations. The stem's convolution and all batch norms are frozen."""
@@ -87,7 +90,7 @@ class PaperRecipe(Recipe):
         self.joints = PredictedJoints(body, model_config.hands_relative_to_mean)
         self.loader: Iterator[list[Picture | DataSetError]] | None = None
 
-    def draw(self, step: int, randomness: Randomness) -> PaperBatch:
+    def draw(self, step: int, randomness: Randomness, progress: float = 0.0) -> PaperBatch:
         if self.loader is None:
             self.loader = self._load(step * self.pictures_of_a_step)
         pictures = next(self.loader)

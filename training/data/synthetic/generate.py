@@ -28,7 +28,7 @@ from training.data.synthetic.people import TEXTURE_SIZE, dress, load_wardrobe
 from training.data.synthetic.scene import ANY, CLOSE, CROWDED, Stock, render_empty, render_scene, spectators
 from training.data.synthetic.surroundings import load_surroundings, photographs
 
-SHARD = 1000
+SHARD_PICTURES = 1000
 CROWDED_SHARDS = 20_000
 """Number of the first shard of crowded pictures,"""
 CLOSE_SHARDS = 35_000
@@ -56,7 +56,11 @@ def main() -> int:
     """Parse the command line and render; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=SHARD, help="pictures in all")
+    parser.add_argument("--count", type=int, default=SHARD_PICTURES, help="pictures in all")
+    parser.add_argument(
+        "--shard-pictures", type=int, default=SHARD_PICTURES,
+        help="pictures in a file: of fewer the first ones are there sooner, for training that waits for them",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=_size, default=(384, 288), help="WIDTHxHEIGHT")
     parser.add_argument("--body", type=Path, help="body file (default: the open body)")
@@ -75,7 +79,10 @@ def main() -> int:
     options = parser.parse_args()
     materials = Materials(options.poses, options.backgrounds, options.wardrobe, options.body)
     try:
-        generate(options.out, options.count, options.seed, options.size, materials, options.workers, options.kind)
+        generate(
+            options.out, options.count, options.seed, options.size, materials, options.workers, options.kind,
+            max(1, options.shard_pictures),
+        )  # fmt: skip
         if options.sheet:
             shard = read_shard(options.out, FIRST_SHARDS[options.kind])
             write_picture(options.sheet, contact_sheet([shard.sample(i) for i in range(min(24, len(shard)))]))
@@ -93,9 +100,10 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def generate(
-    out: Path, count: int, seed: int, size: tuple[int, int], materials: Materials, workers: int = 1, kind: str = "any"
-) -> None:
-    """Render `count` pictures of a size (width, height) into shards of SHARD pictures in the folder `out`.
+    out: Path, count: int, seed: int, size: tuple[int, int], materials: Materials, workers: int = 1, kind: str = "any",
+    shard_pictures: int = SHARD_PICTURES,
+) -> None:  # fmt: skip
+    """Render `count` pictures of a size (width, height) into shards of `shard_pictures` in the folder `out`.
 
     kind: which pictures, one of FIRST_SHARDS.
 
@@ -103,7 +111,7 @@ def generate(
         AiosError: materials are missing or unreadable, or `out` cannot be written.
     """
     done = set(list_shards(out)) if out.is_dir() else set()
-    first, counts = FIRST_SHARDS[kind], [min(SHARD, count - start) for start in range(0, count, SHARD)]
+    first, counts = FIRST_SHARDS[kind], [min(shard_pictures, count - i) for i in range(0, count, shard_pictures)]
     numbered = [(number, n) for number, n in enumerate(counts, first) if number not in done]
     jobs = [(out, number, n, seed, size, materials) for number, n in numbered]
     if workers > 1:
