@@ -118,7 +118,7 @@ def sights_in(folder: Path, network: Network) -> Sights:
         FootageError: there are not two films, the least to judge a layer by, in which anybody is found.
     """
     tokens, people, films = [], [], []
-    paths = sorted(folder.glob("*.mp4"))
+    paths = sorted(folder.glob("[!.]*.mp4"))  # a renderer that was killed leaves its unfinished one behind, hidden
     for film, path in enumerate(tqdm(paths, unit="film")):
         truth = frame_boxes(mocap.load(path.with_suffix(".truth.npz")))
         seen = people_of(open_footage(path), network, CaptureConfig(), network.threshold)

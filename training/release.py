@@ -3,7 +3,8 @@
 The averaged weights go to aios_core/assets/open.safetensors in half precision, with the licence, the training data and
 the score threshold of about the best F1 on held-out renders in the file's metadata; with --empty, a folder of pictures
 without people, it is so high that nobody is found in those. With --mean-with every weight is the mean of the run's and
-of earlier ones from which the run went on: both are near one optimum, and their mean is often nearer.
+of others, such as those from which the run went on, or another run that began there: all are near one optimum, and
+their mean is often nearer.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -40,7 +42,9 @@ def main() -> int:
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run")
     parser.add_argument("--data", type=Path, help="held-out shards, which tell the threshold")
     parser.add_argument("--empty", type=Path, help="pictures without people, in which none may be found")
-    parser.add_argument("--mean-with", type=Path, help="earlier weights, shipped ones too")
+    parser.add_argument(
+        "--mean-with", type=Path, nargs="+", default=[], metavar="FILE", help="other weights, shipped ones too"
+    )
     parser.add_argument("--threshold", type=float, help="score of people found, instead of what the pictures tell")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=OPEN_WEIGHTS)
@@ -51,8 +55,7 @@ def main() -> int:
         # The preset says at which size pictures are looked at; the run's file only has to fit its layers.
         model = AiOS(OPEN).eval()
         load_weights(model, load_checkpoint(options.run / "weights.safetensors"))
-        if options.mean_with:
-            average_with(model, options.mean_with)
+        average_with(model, options.mean_with)
         network = Network(model, torch.device("cpu"), hand_means=None, threshold=DEFAULT_THRESHOLD)
         threshold = options.threshold
         if threshold is None:
@@ -68,17 +71,18 @@ def main() -> int:
 
 
 @torch.no_grad()
-def average_with(model: AiOS, earlier: Path) -> None:
-    """Every weight of the model becomes the mean of its own and that of the earlier weights.
+def average_with(model: AiOS, others: Sequence[Path]) -> None:
+    """Every weight of the model becomes the mean of its own and those of the others.
 
     Raises:
-        CheckpointError: they are missing or of another network.
+        CheckpointError: some are missing or of another network.
     """
     other = AiOS(model.config)
-    load_weights(other, without_identity(load_checkpoint(earlier)))
-    for value, more in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
-        if value.is_floating_point():
-            value.lerp_(more, 0.5)
+    for count, path in enumerate(others, 2):
+        load_weights(other, without_identity(load_checkpoint(path)))
+        for value, more in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+            if value.is_floating_point():
+                value.lerp_(more, 1 / count)
 
 
 def score_threshold(network: Network, data: Path, empty: Path | None, count: int) -> float:

@@ -66,13 +66,14 @@ def test_the_layer_stands_behind_the_networks_tokens_and_changes_nothing_else():
 
 @pytest.fixture
 def films(tmp_path):
-    """The demo's first three frames, twice."""
+    """The demo's first three frames, twice, and what a renderer that was killed left behind."""
     frames = [frame.rgb for frame in islice(open_footage(PLAZA), 3)]
     folder = tmp_path / "films"
     folder.mkdir()
     for name in "ab":
         encode(folder / f"{name}.mp4", iter(frames), *frames[0].shape[1::-1], Fraction(30))
         shutil.copy(PLAZA.with_suffix(".truth.npz"), folder / f"{name}.truth.npz")
+    (folder / ".c.mp4").write_bytes(b"unfinished")
     return folder
 
 

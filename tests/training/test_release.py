@@ -50,18 +50,19 @@ def test_the_threshold_is_over_whatever_is_seen_in_pictures_without_people(relea
     assert status == 0 and seen.scores.max() < threshold <= seen.scores.max() + 0.011
 
 
-def test_the_mean_with_earlier_weights_is_released(released, tmp_path):
+def test_the_mean_with_other_weights_is_released(released, tmp_path):
     checkpoint = without_identity(load_checkpoint(OPEN_WEIGHTS))
     earlier = model_of(checkpoint, checkpoint.config)
     with torch.no_grad():
         for parameter in earlier.parameters():
             parameter.zero_()
     save_weights(earlier, tmp_path / "earlier.safetensors")
-    status, said, path = released("--mean-with", tmp_path / "earlier.safetensors", "--threshold", 0.4)
+    mean_with = "--mean-with", tmp_path / "earlier.safetensors", OPEN_WEIGHTS
+    status, said, path = released(*mean_with, "--threshold", 0.4)
     weight = "transformer.level_embed"
     assert status == 0 and "threshold 0.40" in said.out
-    found, half = (state[weight].float() for state in (load_checkpoint(path).state_dict, checkpoint.state_dict))
-    assert half.any() and torch.allclose(found, half / 2, atol=1e-3)
+    found, whole = (state[weight].float() for state in (load_checkpoint(path).state_dict, checkpoint.state_dict))
+    assert whole.any() and torch.allclose(found, whole * 2 / 3, atol=1e-3)
     status, said, _ = released("--mean-with", tmp_path / "nothing.safetensors")
     assert status == 2 and "No such weights file" in said.err
 
