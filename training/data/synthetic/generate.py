@@ -77,11 +77,13 @@ def main() -> int:
     parser.add_argument("--sheet", type=Path, help="also draw the first pictures with their labels to this file")
     parser.set_defaults(kind="any")
     options = parser.parse_args()
+    if options.shard_pictures < 1:
+        parser.error("--shard-pictures is 1 or more.")
     materials = Materials(options.poses, options.backgrounds, options.wardrobe, options.body)
     try:
         generate(
             options.out, options.count, options.seed, options.size, materials, options.workers, options.kind,
-            max(1, options.shard_pictures),
+            options.shard_pictures,
         )  # fmt: skip
         if options.sheet:
             shard = read_shard(options.out, FIRST_SHARDS[options.kind])
