@@ -76,8 +76,7 @@ class OpenRecipe(Recipe):
             return next(self.loader)
         if self.samples is None:
             self.samples = shuffled_samples(self.data, randomness.numpy)
-        config = at_progress(self.config, progress)
-        return draw_batch(step, config, self.network.config, self.samples, randomness)
+        return draw_batch(step, progress, self.config, self.network.config, self.samples, randomness)
 
     def _load(self, step: int, randomness: Randomness) -> Iterator[OpenBatch]:
         """Batches from a step on, which other processes prepare."""
@@ -145,9 +144,11 @@ class OpenRecipe(Recipe):
 
 
 def draw_batch(
-    step: int, config: TrainConfig, model: ModelConfig, samples: Iterator[Sample], randomness: Randomness
-) -> OpenBatch:
-    """A batch of a step."""
+    step: int, progress: float, config: TrainConfig, model: ModelConfig, samples: Iterator[Sample],
+    randomness: Randomness,
+) -> OpenBatch:  # fmt: skip
+    """A batch of a step, drawn when so much of the run has passed."""
+    config = at_progress(config, progress)
     pictures = [_picture(config, samples, randomness.numpy) for _ in range(config.batch)]
     prepare = undrawn_batch if config.draw_on_device else batch
     images, targets = prepare(pictures, config, model.at_scale(drawn_scale(config, step)), randomness.numpy)
@@ -185,8 +186,7 @@ class Batches(IterableDataset):
         samples = shuffled_samples(self.data, randomness.numpy)
         for number in itertools.count(worker.id, worker.num_workers):
             step = self.first_step + number // self.config.accumulate
-            config = at_progress(self.config, float(self.progress))
-            yield draw_batch(step, config, self.model, samples, randomness)
+            yield draw_batch(step, float(self.progress), self.config, self.model, samples, randomness)
 
 
 def drawn_scale(config: TrainConfig, step: int) -> float:

@@ -21,7 +21,7 @@ from aios_core.body.files import open_body
 from aios_core.config import OPEN
 from aios_core.errors import AiosError
 from aios_core.model.aios import AiOS
-from aios_core.model.checkpoint import OPEN_WEIGHTS, load_checkpoint, load_weights, save_weights
+from aios_core.model.checkpoint import OPEN_WEIGHTS, load_checkpoint, load_weights, model_of, save_weights
 from aios_core.pipeline.network import Network
 from aios_core.pipeline.people import DEFAULT_THRESHOLD
 from training.evaluate import evaluate
@@ -77,9 +77,8 @@ def average_with(model: AiOS, others: Sequence[Path]) -> None:
     Raises:
         CheckpointError: some are missing or of another network.
     """
-    other = AiOS(model.config)
     for count, path in enumerate(others, 2):
-        load_weights(other, without_identity(load_checkpoint(path)))
+        other = model_of(without_identity(load_checkpoint(path)), model.config)
         for value, more in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
             if value.is_floating_point():
                 value.lerp_(more, 1 / count)
