@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from aios_core.body.files import open_body
 from aios_core.body.skinning import pose_joints
 from aios_core.errors import FootageError
-from training.data.synthetic.motion import load_motion
+from training.data.synthetic.motion import clip_lengths, load_motion
 from training.data.synthetic.retarget import FPS, NEXT, joints_by_name, main, on_body, read_captured
 
 FRAMES = 9
@@ -162,9 +162,11 @@ def test_the_command_writes_motion_that_the_generator_reads(tmp_path, capsys):
     turns = random_turns(["Hips", *(b[0] for b in bones)], np.random.default_rng(1))
     write_bvh(tmp_path / "dance.bvh", bones, turns, np.zeros((FRAMES, 3)), fps=30)
     (tmp_path / "poses").mkdir()
+    (tmp_path / "poses/.cut.npz").write_bytes(b"PK")  # what one that was killed left
     assert main([str(tmp_path / "dance.bvh"), "--out", str(tmp_path / "poses/mine.npz")]) == 0
     assert f"1 clips, {FRAMES} frames" in capsys.readouterr().out
     assert load_motion(tmp_path / "poses").body_pose.shape == (FRAMES, 21, 3)
+    assert list(clip_lengths(tmp_path / "poses").values()) == [FRAMES]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def load_motion(folder: Path) -> Motion:
         FootageError: there is none.
     """
     clips, hands, starts, total = [], [np.zeros((1, 2, 15, 3), np.float32)], [], 0
-    for path in sorted(folder.glob("*.npz")):
+    for path in _motion_files(folder):
         with np.load(path) as stored:
             clips.append({name: stored[name].astype(np.float32) for name in ("global_orient", "body_pose", "transl")})
             starts += (stored["clip_start"][:-1] + total).tolist()
@@ -48,6 +48,11 @@ def load_motion(folder: Path) -> Motion:
         raise FootageError(f"{folder} holds no motion files (.npz with body_pose, global_orient, transl, clip_start).")
     joined = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
     return Motion(**joined, clip_start=np.array([*starts, total]), hands=np.concatenate(hands))
+
+
+def _motion_files(folder: Path) -> list[Path]:
+    """By name, without hidden ones: what a `retarget` that was killed had not finished."""
+    return sorted(folder.glob("[!.]*.npz"))
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Clip:
 def clip_lengths(folder: Path) -> dict[str, int]:
     """Frames of every clip of a folder's motion files, by name."""
     lengths: dict[str, int] = {}
-    for path in sorted(folder.glob("*.npz")):
+    for path in _motion_files(folder):
         with np.load(path) as stored:
             counts = np.diff(stored["clip_start"]).tolist()
             lengths = dict(zip(stored["clip_name"].tolist(), counts, strict=True)) | lengths
@@ -78,7 +83,7 @@ def load_clip(folder: Path, name: str, relaxed_hands: np.ndarray) -> Clip:
     Raises:
         FootageError: there is no such clip.
     """
-    for path in sorted(folder.glob("*.npz")):
+    for path in _motion_files(folder):
         with np.load(path) as stored:
             names = stored["clip_name"].tolist()
             if name not in names:
