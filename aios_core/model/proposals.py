@@ -23,6 +23,9 @@ CANDIDATES_PER_QUERY = 6
 """Best tokens among which those of one person are told apart."""
 DOUBLE_PENALTY = 3.0
 """Taken from the logit of a token whose box a better one's overlaps."""
+NOWHERE = 1.0
+"""All four numbers of the box of queries that are left over, in the picture's last corner: that of tokens without a
+valid anchor, too."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Selection:
     content: Tensor
     """(B, Q, C), detached."""
     references: Tensor
-    """(B, Q, 4) cxcywh, detached."""
+    """(B, Q, 4) cxcywh, detached. Where proposals of one person are told apart, only the first of them starts there:
+    the others would find the same person again."""
     proposals: Proposals
     encoder: EncoderPredictions | None
 
@@ -86,7 +90,10 @@ class ProposalHead(nn.Module):
         shares = levels.canvas.shares[:, None].to(memory.dtype)
         tokens = self.enc_output_norm(self.enc_output(memory.masked_fill(~valid, 0)).to(memory.dtype))
         logits = self.enc_out_class_embed(tokens).to(memory.dtype)
-        best, chosen = logits.detach().amax(-1).topk(min(self.candidates, tokens.shape[1]), dim=1)
+        scores = logits.detach().amax(-1)
+        if self.greatest_overlap is not None:  # the published model may choose tokens without a valid anchor too
+            scores = scores.masked_fill(~valid[..., 0], -torch.inf)
+        best, chosen = scores.topk(min(self.candidates, tokens.shape[1]), dim=1)
         encoder = None
         if all_tokens:
             boxes = self._boxes(tokens, anchors, shares)
@@ -94,13 +101,15 @@ class ProposalHead(nn.Module):
             boxes = rows_at(boxes, chosen)
         else:
             boxes = self._boxes(rows_at(tokens, chosen), rows_at(anchors, chosen), shares)
+        references = boxes
         if self.greatest_overlap is not None:
             doubles = overlapped_by_better(boxes.detach(), self.greatest_overlap)
             count = min(self.queries, tokens.shape[1])
             first = (best - DOUBLE_PENALTY * doubles).topk(count, dim=1).indices
             chosen, boxes = rows_at(chosen, first), rows_at(boxes, first)
+            references = boxes.masked_fill(rows_at(doubles[..., None], first), NOWHERE)
         proposals = Proposals(rows_at(logits, chosen), boxes)
-        return Selection(rows_at(tokens, chosen).detach(), boxes.detach(), proposals, encoder)
+        return Selection(rows_at(tokens, chosen).detach(), references.detach(), proposals, encoder)
 
     def _boxes(self, tokens: Tensor, anchors: Tensor, shares: Tensor) -> Tensor:
         delta = self.enc_out_bbox_embed(tokens).to(anchors.dtype)

@@ -15,7 +15,7 @@ from aios_core.model.denoising import DenoisingQueries
 from aios_core.model.encoder import describe_levels
 from aios_core.model.heads import box_relative_camera
 from aios_core.model.predictions import LayerPredictions
-from aios_core.model.proposals import overlapped_by_better
+from aios_core.model.proposals import NOWHERE, Selection, overlapped_by_better
 from tests.core.toy_model import TOY, copies, pictures, toy_model
 
 BOX_FIELDS = {"logits", "boxes"}
@@ -259,6 +259,36 @@ def test_each_person_is_proposed_once_before_any_is_proposed_again():
     for boxes, double, found in zip(plain.proposals.boxes, doubles, distinct.boxes, strict=True):
         boxes = boxes[~double]
         torch.testing.assert_close(found[: len(boxes)], boxes, msg="singles keep their order")
+
+
+def selected(model: AiOS, images: torch.Tensor, padding: torch.Tensor) -> Selection:
+    return model.proposals(*model.encode(images, padding))
+
+
+def test_one_query_starts_at_each_person_and_those_left_over_start_nowhere():
+    chosen = selected(with_large_proposals(proposal_overlap=0.1), *pictures())
+    doubles = overlapped_by_better(chosen.proposals.boxes, 0.1)
+    assert doubles.any() and not doubles.all()
+    torch.testing.assert_close(chosen.references[~doubles], chosen.proposals.boxes[~doubles])
+    assert (chosen.references[doubles] == NOWHERE).all()
+
+
+def test_tokens_without_a_valid_anchor_take_no_queries_however_well_they_score():
+    """Nothing teaches a network of ours their score: in the shipped weights it is 0.95."""
+    images, padding = pictures()
+    padding[:, :, 48:] = True  # so that there are such tokens
+
+    def nowhere(**changes) -> torch.Tensor:
+        model = toy_model(**changes)
+        with torch.no_grad():
+            head = model.proposals
+            head.enc_output.bias.normal_()
+            blank = head.enc_output_norm(head.enc_output.bias)
+            head.enc_out_class_embed.weight.copy_(blank.expand_as(head.enc_out_class_embed.weight))
+        return (selected(model, images, padding).proposals.boxes == NOWHERE).all(-1)
+
+    assert nowhere().all(), "the published model takes them"
+    assert not nowhere(proposal_overlap=0.99).any()
 
 
 def test_proposals_are_the_same_whether_all_boxes_are_asked_for_or_not():
